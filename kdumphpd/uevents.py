@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hearing the kernel's uevents. The only module that knows netlink and pyudev."""
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyudev
+
+from kdumphpd import bpf
+from kdumphpd.storm import Subsystem, Uevent
+
+# Subsystem → the device paths of its devices.
+DEVPATHS: Mapping[Subsystem, str] = {
+    Subsystem.CPU: "/devices/system/cpu/",
+    Subsystem.MEMORY: "/devices/system/memory/",
+}
+
+# Room for some 58,000 uevents (2.3 KB each with the kernel's bookkeeping, measured). Only a privileged process may
+# have it (SO_RCVBUFFORCE); another one gets what net.core.rmem_max allows, and an overflow is no loss: see Lost.
+RECEIVE_BUFFER = 64 << 20
+SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h; not in the socket module
+
+# How many messages are read before other work of the loop gets its turn.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Messages were lost, or the socket failed: nobody knows what has changed."""
+
+    why: str
+
+
+class Monitor:
+    """A netlink socket with the kernel's own uevents of the watched subsystems.
+
+    Raises OSError from the constructor where the socket can't be had.
+    """
+
+    def __init__(self, devpaths: Mapping[Subsystem, str] = DEVPATHS) -> None:
+        self._devpaths = devpaths
+        # Source "kernel": udevd's own messages would be silent where udevd does not run, and late where it does.
+        self._monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
+        self._monitor.start()
+        # A second object for the same socket: pyudev owns the descriptor, we only set and read options.
+        self._socket = socket.socket(fileno=os.dup(self._monitor.fileno()))
+        self.receive_buffer = _raise_receive_buffer(self._socket)
+        # After start(), which attaches libudev's own filter: that one can't tell kernel messages apart.
+        bpf.attach(self._socket, bpf.program(list(self._devpaths.values())))
+
+    def fileno(self) -> int:
+        """For the event loop."""
+        return int(self._monitor.fileno())
+
+    def read(self) -> list[Uevent | Lost]:
+        """What has arrived, at most a batch; never blocks.
+
+        An overflow (ENOBUFS) is an event like others: the kernel reports it once, as an error on the socket
+        that stays until SO_ERROR is read (pyudev's poll() alone never recovers from it).
+        Raises OSError for a socket that is of no more use; make a new monitor then.
+        """
+        result: list[Uevent | Lost] = []
+        for _ in range(BATCH):
+            if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                result.append(_lost(error))
+            try:
+                device = self._monitor.poll(timeout=0)
+            except OSError as failure:
+                # Either the error came after the look at it above, or receiving itself reported it.
+                error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if errno.ENOBUFS not in (error, failure.errno):
+                    raise
+                result.append(_lost(errno.ENOBUFS))
+                continue
+            if device is None:
+                break
+            if (event := self._parse(device)) is not None:
+                result.append(event)
+        return result
+
+    def _parse(self, device: pyudev.Device) -> Uevent | None:
+        try:
+            subsystem = next(s for s in self._devpaths if s == device.subsystem)
+            number = device.sys_number
+            return Uevent(
+                subsystem=subsystem,
+                action=device.action or "",
+                number=int(number) if number is not None and number.isdecimal() else None,
+                synthetic="SYNTH_UUID" in device.properties,
+            )
+        except (StopIteration, UnicodeDecodeError):
+            return None  # another subsystem below the same path, or no uevent at all
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _lost(error: int) -> Lost:
+    if error == errno.ENOBUFS:
+        return Lost("more uevents came at once than the socket could hold")
+    return Lost(f"the uevent socket reported {errno.errorcode.get(error, str(error))}")
+
+
+def _raise_receive_buffer(sock: socket.socket) -> int:
+    """Raise the receive buffer as far as permitted; its size in bytes, as the kernel counts it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
