@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from kdumphpd import debt, messages, state
+from kdumphpd import memo, messages, state
 from kdumphpd.backoff import Backoff
 from kdumphpd.client import RearmUnavailable
 from kdumphpd.config import Config, Verify
@@ -147,7 +147,7 @@ class Listener:
         began = time.monotonic()
         # In a thread: a second read may be waited for, and the socket has to be emptied meanwhile.
         capability = await asyncio.to_thread(crash_hotplug.look, self._root, storm.touched)
-        decision = decide(capability, storm.touched, owed=debt.is_owed(self._root))
+        decision = decide(capability, storm.touched, owed=memo.is_owed(self._root))
         log.debug("storm over", decision=decision.action, reason=decision.reason, **_counts(storm))
         try:
             result = await self._see_to(decision)

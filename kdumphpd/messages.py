@@ -34,6 +34,7 @@ REASONS = {
     Reason.NOT_UPDATABLE: "the loaded image cannot be updated by the kernel",
     Reason.UNSUPPORTED: "this kernel does not update a loaded image",
     Reason.UNKNOWN: "the kernel does not say whether it updates the image",
+    Reason.UPDATE_FAILED: "the kernel failed to update the kdump image",
     Reason.OWED: "an earlier reload did not finish",
 }
 
@@ -102,7 +103,8 @@ def what_was_done(decision: Decision, result: Result | None) -> tuple[MessageId,
     if result.outcome is Outcome.NOTHING_LOADED:
         return MessageId.NOTHING_LOADED, REASONS[Reason.NOTHING_LOADED]
     if result.outcome is Outcome.STALE:
-        return MessageId.STILL_STALE, f"{reloaded(result)}, but {result.detail}"
+        done = reloaded(result) if result.seconds else "not reloaded again, for the last reload did not mend it"
+        return MessageId.STILL_STALE, f"{done}: {result.detail}"
     armed = "the old kdump image is still loaded" if result.armed else "UNPROTECTED: no kdump image is loaded"
     return MessageId.RELOAD_FAILED, f"the kdump image could not be reloaded: {result.detail}; {armed}"
 

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NOT_UPDATABLE = "not-updatable"  # the kernel could, but not this image
     UNSUPPORTED = "unsupported"  # this kernel never does
     UNKNOWN = "unknown"  # the kernel's answer could not be read
+    UPDATE_FAILED = "update-failed"  # the kernel does, and says that it failed
     OWED = "owed"  # we took an image down and have not put it back
 
 
@@ -42,13 +43,14 @@ def decide(
     verdict: Verdict | None = None,
     *,
     owed: bool = False,
+    complained: bool = False,
 ) -> Decision:
     """Decide by the image itself where it was read, else by what the kernel says that it does.
 
-    `touched` are the subsystems that may have changed; `verdict` is None where nobody looked, and an
-    unreadable image is no better than that. `owed` says that a reload of ours began and did not finish: then an
-    image that is not there is not the operator's wish. Where in doubt, the answer is to reload: a needless reload
-    costs a moment, a stale image a dump.
+    `touched` are the subsystems that may have changed; `verdict` is None where nobody looked, and an unreadable
+    image is no better than that. `owed` says that a reload of ours began and did not finish: then an image that
+    is not there is not the operator's wish. `complained` says that the kernel reported an update of its own that
+    failed. Where in doubt, the answer is to reload: a needless reload costs a moment, a stale image a dump.
     """
     seen = verdict.state if verdict else State.UNREADABLE
     absent = not capability.loaded or seen is State.NO_IMAGE
@@ -61,6 +63,8 @@ def decide(
     if seen is State.STALE:
         return Decision(Action.RELOAD, Reason.IMAGE_STALE)
     touched = frozenset(touched)
+    if capability.covers(touched) and complained:
+        return Decision(Action.RELOAD, Reason.UPDATE_FAILED)
     if capability.covers(touched):
         return Decision(Action.KERNEL, Reason.KERNEL_UPDATES)
     answers = {capability.answer(subsystem) for subsystem in touched}

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import structlog
 
-from kdumphpd import config, debt, journal
+from kdumphpd import config, journal, memo
 from kdumphpd.config import Config, Verify
 from kdumphpd.image.examine import examine
 from kdumphpd.image.reader import Image
 from kdumphpd.image.verdict import State, Verdict
 from kdumphpd.kernel import crash_hotplug
 from kdumphpd.kernel.crash_hotplug import Answer, Capability
+from kdumphpd.kernel.kmsg import complaints
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.messages import REASONS, MessageId
 from kdumphpd.policy import Action, Reason, decide
@@ -41,9 +42,6 @@ from kdumphpd.storm import Subsystem
 log = structlog.get_logger()
 
 REQUEST_TIMEOUT = 5.0  # seconds; whoever connects and says nothing does not keep the place
-
-# Where the kernel keeps what we read; only for this boot, and only root reads it.
-LAYOUT_CACHE = "run/kdumphpd-rearm/layout.json"
 
 Say = Callable[[str], None]  # tells the other side of a step that begins
 
@@ -92,7 +90,7 @@ def send(client: socket.socket, message: Progress | Result) -> None:
 
 def verify(root: Path) -> Result:
     """Look at the image and change nothing."""
-    image, verdict = examine(root, root / LAYOUT_CACHE)
+    image, verdict = examine(root, root / memo.LAYOUT_CACHE)
     outcome = {
         State.CURRENT: Outcome.CURRENT,
         State.STALE: Outcome.STALE,
@@ -119,17 +117,23 @@ def rearm(root: Path, settings: Config, say: Say) -> Result:
     image, verdict = None, None
     if settings.verify.image is not Verify.NEVER:
         say("reading the loaded image")
-        image, verdict = examine(root, root / LAYOUT_CACHE)
+        image, verdict = examine(root, root / memo.LAYOUT_CACHE)
+    detail = words(verdict)
+    complaint = new_complaint(root)
     if verdict is None or verdict.state is State.UNREADABLE:
         # Only now, for it takes the kexec lock: the kernel's word.
         capability = crash_hotplug.look(root)
+        detail = "; ".join(filter(None, (detail, complaint)))
     else:
         loaded = verdict.state is not State.NO_IMAGE
         capability = Capability(loaded=loaded, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE)
-    decision = decide(capability, Subsystem, verdict, owed=debt.is_owed(root))
+    decision = decide(capability, Subsystem, verdict, owed=memo.is_owed(root), complained=bool(complaint))
+    if decision.reason is Reason.IMAGE_STALE and detail == memo.unmended(root):
+        return Result(outcome=Outcome.STALE, reason=decision.reason, detail=detail, armed=True)
     if decision.action is Action.RELOAD:
-        return reload(root, settings, say, decision.reason, words(verdict))
-    debt.settle(root)  # whoever loaded the image that is there now has paid it
+        return reload(root, settings, say, decision.reason, detail)
+    memo.settle(root)  # whoever loaded the image that is there now has kept the promise
+    memo.set_unmended(root, "")
     outcome = {
         Action.LEAVE_ALONE: Outcome.NOTHING_LOADED,
         Action.NOTHING: Outcome.CURRENT,
@@ -138,10 +142,23 @@ def rearm(root: Path, settings: Config, say: Say) -> Result:
     return Result(
         outcome=outcome,
         reason=decision.reason,
-        detail=words(verdict),
+        detail=detail,
         armed=capability.loaded,
         kernel_updates=decision.action is Action.KERNEL or is_updatable(image) or False,
     )
+
+
+def new_complaint(root: Path) -> str:
+    """What the kernel said of a failed update since the last look; empty for nothing. Marks it as answered."""
+    try:
+        found = complaints(root, memo.answered(root))
+    except OSError as error:
+        log.warning(f"cannot read the kernel's messages, so its own word is all there is: {error}")
+        return ""
+    if not found:
+        return ""
+    memo.set_answered(root, found[-1].sequence)
+    return f"the kernel said {found[-1].text!r}"
 
 
 def reload(root: Path, settings: Config, say: Say, reason: Reason, detail: str) -> Result:
@@ -151,7 +168,7 @@ def reload(root: Path, settings: Config, say: Say, reason: Reason, detail: str) 
     loader, failure = "", ""
     try:
         loader = choose(root, settings)
-        debt.take_on(root)
+        memo.promise(root)
         say(f"loading the image with {loader}")
         with meter:
             LOADERS[loader](root, settings)
@@ -159,7 +176,7 @@ def reload(root: Path, settings: Config, say: Say, reason: Reason, detail: str) 
         failure = str(error)
     armed = image_loaded(root)
     if armed:
-        debt.settle(root)
+        memo.settle(root)
     elif not failure:
         failure = f"{loader} reported success, but no image is loaded"
     outcome, kernel_updates = Outcome.FAILED, False
@@ -185,10 +202,11 @@ def check(root: Path, settings: Config, say: Say, detail: str) -> tuple[Outcome,
     outcome, updatable = Outcome.RELOADED, None
     if settings.verify.image is not Verify.NEVER:
         say("reading the new image")
-        image, verdict = examine(root, root / LAYOUT_CACHE)
+        image, verdict = examine(root, root / memo.LAYOUT_CACHE)
         updatable = is_updatable(image)
         if verdict.state is State.STALE:
             outcome, detail = Outcome.STALE, words(verdict)
+        memo.set_unmended(root, detail if outcome is Outcome.STALE else "")
     if updatable is None:
         updatable = crash_hotplug.look(root).covers(Subsystem)
     return outcome, updatable, detail

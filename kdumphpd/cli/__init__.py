@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from kdumphpd import __version__
-from kdumphpd.cli import rearm, status
+from kdumphpd.cli import inspect, rearm, status, verify
 
-VERBS = {"status": status, "rearm": rearm}
+VERBS = {"status": status, "inspect": inspect, "verify": verify, "rearm": rearm}
 
 
 def main() -> None:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Show what kdump image is loaded, as it lies in memory (root only).
+
+Exit status: that of `kdumphpctl verify`. What can't be read is not shown, and the verdict says why.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from kdumphpd import memo
+from kdumphpd.cli.verify import EXIT, add_arguments
+from kdumphpd.ids import IdSet
+from kdumphpd.image.examine import examine
+from kdumphpd.image.ranges import format_size
+from kdumphpd.image.reader import Image
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(options: argparse.Namespace, root: Path) -> int:
+    image, verdict = examine(root, root / memo.LAYOUT_CACHE)
+    if options.json:
+        print(json.dumps({"image": image.to_dict() if image else None, "verdict": verdict.to_dict()}, indent=1))
+    else:
+        if image:
+            print("\n".join(_lines(image)))
+        print(f"{'verdict':<14}{verdict.state.replace('_', ' ')}: {verdict.sentence()}")
+    return EXIT[verdict.state]
+
+
+def _lines(image: Image) -> Iterable[str]:
+    kimage = image.kimage
+    yield f"{'loaded with':<14}{'kexec_file_load' if kimage.file_mode else 'kexec_load'}"
+    bits = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in kimage.hotplug_bits.items())
+    yield f"{'hotplug':<14}{'the kernel keeps it current' if kimage.updatable else 'the kernel may not touch it'}" + (
+        f" ({bits})" if bits else " (this kernel never does)"
+    )
+    yield from _table("reserved", map(str, image.reservation))
+    yield from _table(
+        "segments", (f"{segment.range}, {format_size(segment.bufsz)} of it loaded" for segment in kimage.segments)
+    )
+    if image.elfcorehdr:
+        yield from _table("memory", map(str, image.elfcorehdr.loads))
+        yield f"{'notes':<14}{len(image.elfcorehdr.notes)}"
+    if image.fdt:
+        yield f"{'FDT CPUs':<14}{IdSet(image.fdt.hw_ids)}, room for {image.fdt.room} more nodes"
+
+
+def _table(title: str, rows: Iterable[str]) -> Iterable[str]:
+    for row in rows:
+        yield f"{title:<14}{row}"
+        title = ""
