@@ -72,6 +72,7 @@ class Listener:
     def publish(self) -> None:
         """Write the state file and STATUS=."""
         self._notify(f"STATUS={self._state.status}")
+        self._state.pending = self._coalescer.storm is not None
         try:
             state.write(self._root, self._state)
         except OSError as error:
@@ -209,7 +210,7 @@ class Listener:
         healthy: bool,
     ) -> None:
         reloaded = result is not None and result.seconds > 0
-        kernel_did = result is None or result.outcome is Outcome.CURRENT
+        was_right = result is None or result.outcome in FINE - {Outcome.RELOADED}
         unprotected = result.unprotected if result else 0.0
         self._state.last = state.LastStorm(
             ended=time.time(),
@@ -220,7 +221,7 @@ class Listener:
             outcome=result.outcome if result else "",
             seconds=result.seconds if result else 0.0,
             unprotected=unprotected,
-            stale=0.0 if kernel_did else time.monotonic() - storm.opened,
+            stale=0.0 if was_right else time.monotonic() - storm.opened,
         )
         self._state.healthy = healthy
         self._state.status = _status(decision, result, healthy=healthy)

@@ -22,7 +22,6 @@ class MessageId(StrEnum):
     EVENTS_LOST = "f36c2a6173fe4cf5a7727c0d13b05947"
     CONFIG_REFUSED = "db861ee5f0854ff7a9e13535d9cf6f50"
     CONFIG_RELOADED = "ab236569a1be4903b0f44eb57b495cd3"
-    UNVERIFIABLE = "47467e142c9e4473a6c846435037bccc"
 
 
 # What the listener's sentence begins its second half with: why the image was looked at twice.

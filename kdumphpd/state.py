@@ -39,6 +39,7 @@ class State:
     status: str  # the sentence of STATUS=
     healthy: bool  # False: the image is wrong or missing, and not by the operator's wish
     receive_buffer: int  # bytes
+    pending: bool = False  # events have come that are not answered yet
     events: int = 0  # of cpu and memory, the synthetic ones apart
     synthetic: int = 0
     overflows: int = 0  # and other failures of the uevent socket

@@ -14,6 +14,7 @@ PREFIX = "crash hp: "
 
 # At these levels every such message says that an update did not happen; what goes well is said with pr_debug().
 DEBUG = 7
+KERNEL = 0  # the facility that what is written to /dev/kmsg never gets
 
 MAX_RECORD = 8192  # bytes; CONSOLE_EXT_LOG_MAX, a shorter buffer gets EINVAL
 
@@ -56,6 +57,7 @@ def parse(record: bytes) -> Complaint | None:
     fields = head.split(",")
     if not text.startswith(PREFIX) or len(fields) < 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
         return None
-    if int(fields[0]) & 7 >= DEBUG:
+    facility, level = divmod(int(fields[0]), 8)
+    if facility != KERNEL or level >= DEBUG:
         return None
     return Complaint(int(fields[1]), text)

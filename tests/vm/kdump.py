@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the scenarios do with kdump in a guest, and what they see of it there."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+STORM_S = 90.0  # until a storm is answered, at the most; an emulated guest is slow
+POLL_S = 0.5
+
+STATE = "cat /run/kdumphpd/state.json"
+LOADED = "cat /sys/kernel/kexec/crash_loaded 2>/dev/null || cat /sys/kernel/kexec_crash_loaded"
+STOCK_RULE = "50-kdump-tools.rules"
+MASK = f"/run/udev/rules.d/{STOCK_RULE}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The listener's state.json at one moment."""
+
+    state: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.state[name]
+
+    @property
+    def sentence(self) -> str:
+        """The last storm's, empty before the first."""
+        return self.last["sentence"] if self.last else ""
+
+
+def seen(machine: Machine) -> Seen:
+    return Seen(json.loads(machine.run(STATE).stdout))
+
+
+def wait_answered(machine: Machine, before: Seen, events: int = 1) -> Seen:
+    """Wait until the listener has heard `events` more, and answered all it has heard."""
+    end = time.monotonic() + STORM_S
+    while True:
+        now = seen(machine)
+        if now.storms > before.storms and now.events >= before.events + events and not now.pending:
+            return now
+        assert time.monotonic() < end, f"not answered within {STORM_S:.0f} s; first {before}, now {now}"
+        time.sleep(POLL_S)
+
+
+def load(machine: Machine, *options: str) -> None:
+    """Load the image as kdump-config does, with options of our own: an operator at the keyboard."""
+    machine.run(f"eval \"$(sed 's/ -p / -p {' '.join(options)} /' /var/crash/kexec_cmd)\"", timeout=120)
+
+
+def loaded(machine: Machine) -> bool:
+    return machine.run(LOADED).stdout.strip() == "1"
+
+
+def crash_hotplug(machine: Machine) -> tuple[str, str]:
+    """The kernel's two answers, "absent" where there is no such file."""
+    command = "for s in cpu memory; do cat /sys/devices/system/$s/crash_hotplug 2>/dev/null || echo absent; done"
+    cpu, memory = machine.run(command).stdout.split()
+    return cpu, memory
+
+
+def inspect(machine: Machine) -> dict[str, Any]:
+    """kdumphpctl inspect --json: the image as it lies in the guest's memory, and the verdict on it."""
+    return dict(json.loads(machine.run("kdumphpctl inspect --json", check=False).stdout))
+
+
+def dimms(machine: Machine) -> list[tuple[int, int]]:
+    """Physical first and last address of each DIMM that QEMU has plugged."""
+    devices = (device["data"] for device in machine.qmp.execute("query-memory-devices"))
+    return sorted((device["addr"], device["addr"] + device["size"] - 1) for device in devices)
+
+
+def image_has(machine: Machine, first: int, last: int) -> bool:
+    """Whether one PT_LOAD of the elfcorehdr in memory covers all of it."""
+    loads = inspect(machine)["image"]["elfcorehdr"]["loads"]
+    return any(start <= first and last <= end for start, end in loads)
+
+
+def online_memory(machine: Machine) -> None:
+    """Bring every offline memory block online, as an administrator of Debian 12 has to."""
+    machine.run(
+        "for s in /sys/devices/system/memory/memory*/state; do"
+        ' [ "$(cat $s)" = online ] || echo online_movable > $s; done',
+        timeout=120,
+    )
+
+
+def journal(machine: Machine) -> str:
+    """What kdumphpd wrote in this boot."""
+    return machine.run("journalctl -b -o cat -u kdumphpd -u 'kdumphpd-rearm@*'").stdout
+
+
+def record(result: Result, before: Seen, after: Seen, *, load: str = "", verdict: str = "") -> None:
+    """Fill in the row of a scenario from what the listener counted between two looks."""
+    result.load = load
+    result.events = after.events - before.events
+    result.reloads = after.reloads - before.reloads
+    result.unprotected_ms = round((after.unprotected - before.unprotected) * 1000, 1)
+    result.stale_ms = round(after.last["stale"] * 1000, 1) if after.last else 0.0
+    result.verdict = verdict

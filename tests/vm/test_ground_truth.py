@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The image in memory is believed rather than a flag: cases in which the flag lies, or nothing can be read."""
+
+import pytest
+
+from tests.vm import kdump
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+# A way to load → what crash_hotplug says, kimage.file_mode, whether the kernel keeps it current; x86, measured.
+CAPABLE = {
+    ("-s",): (("1", "1"), True, True),
+    ("-c",): (("0", "0"), False, False),
+    ("-c", "--hotplug"): (("1", "1"), False, True),
+    ("-a",): (("1", "1"), True, True),
+    ("-a", "--hotplug"): (("1", "1"), True, True),
+}
+# A kernel without crash_hotplug, a kexec without --hotplug.
+INCAPABLE = {
+    ("-s",): (("absent", "absent"), True, False),
+    ("-c",): (("absent", "absent"), False, False),
+    ("-a",): (("absent", "absent"), True, False),
+}
+
+
+def test_truth_table(machine: Machine, result: Result) -> None:
+    """Flag, kimage and verdict agree, however the image was loaded."""
+    known = INCAPABLE if kdump.crash_hotplug(machine) == ("absent", "absent") else CAPABLE
+    found = {}
+    for options in known:
+        kdump.load(machine, *options)
+        seen = kdump.inspect(machine)
+        kimage = seen["image"]["kimage"]
+        found[options] = (kdump.crash_hotplug(machine), kimage["file_mode"], kimage["updatable"])
+        assert seen["verdict"]["state"] == "current", options
+    assert found == known
+    result.verdict = "flag, kimage and verdict agree"
+
+
+@pytest.mark.guests("debian13", "debian13-backports")
+def test_remove(machine: Machine, result: Result) -> None:
+    """A DIMM goes: the flag says fine, the image still has its range; one reload mends it."""
+    machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
+    kdump.load(machine, "-s")
+    before = kdump.seen(machine)
+    dimm = machine.add_memory(1024)
+    grown = kdump.wait_answered(machine, before, events=16)
+    assert grown.reloads == before.reloads
+    [(first, last)] = kdump.dimms(machine)
+    machine.remove_memory(dimm)
+    after = kdump.wait_answered(machine, grown, events=16)
+    assert after.reloads == before.reloads + 1
+    assert "the kernel says that it updates the kdump image itself, but" in after.sentence
+    assert f"0x{first:x}-0x{last:x} (1 GiB) is in the elfcorehdr but no longer in the machine" in after.sentence
+    verdict = kdump.inspect(machine)["verdict"]["state"]
+    assert verdict == "current"
+    kdump.record(result, before, after, load="-s", verdict=f"stale, then {verdict}")
+
+
+@pytest.mark.guests("debian13")
+def test_skip(machine: Machine, result: Result) -> None:
+    """An image that the kernel may not touch, and a CPU that goes and comes back: it is still right."""
+    start = kdump.seen(machine)
+    machine.add_cpu()
+    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    kdump.wait_answered(machine, start)
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    machine.run("echo 0 > /sys/devices/system/cpu/cpu1/online; echo 1 > /sys/devices/system/cpu/cpu1/online")
+    after = kdump.wait_answered(machine, before, events=2)
+    assert kdump.crash_hotplug(machine) == ("0", "0")
+    assert after.reloads == before.reloads
+    assert after.sentence.endswith("the kdump image still describes the machine, nothing to do")
+    kdump.record(result, before, after, load="-c", verdict="current")
+
+
+def offline_dimm(machine: Machine) -> kdump.Seen:
+    """A second CPU, and a DIMM of 1 GiB that nobody has brought online; what the listener has seen then."""
+    start = kdump.seen(machine)
+    machine.add_cpu()
+    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    machine.run("echo offline > /sys/devices/system/memory/auto_online_blocks")
+    machine.add_memory(1024)
+    kdump.wait_answered(machine, start, events=9)
+    kdump.load(machine, "-s")
+    return kdump.seen(machine)
+
+
+def online_during_a_load(machine: Machine) -> None:
+    """Bring the DIMM online while an operator's load holds the kexec lock, so that the kernel can't update."""
+    # The image is out of sight from the beginning of the load; its elfcorehdr is made some time after that.
+    loading = machine.start("eval \"$(sed 's/ -p / -p -s /' /var/crash/kexec_cmd)\"")
+    machine.run(f'until [ "$({kdump.LOADED})" = 0 ]; do :; done; sleep 0.7')
+    kdump.online_memory(machine)
+    loading.wait(120)
+    assert "crash hp: kexec_trylock() failed" in machine.run("dmesg").stdout
+
+
+@pytest.mark.guests("debian13", "debian13-backports")
+def test_failed_update(machine: Machine, result: Result) -> None:
+    """The event falls into a load: the kernel misses it and still says that all is well. The verdict does not."""
+    before = offline_dimm(machine)
+    online_during_a_load(machine)
+    after = kdump.wait_answered(machine, before, events=8)
+    assert kdump.crash_hotplug(machine) == ("1", "1")
+    assert after.reloads == before.reloads + 1
+    [(first, last)] = kdump.dimms(machine)
+    assert f"0x{first:x}-0x{last:x} (1 GiB) is missing from the elfcorehdr" in after.sentence
+    verdict = kdump.inspect(machine)["verdict"]["state"]
+    assert verdict == "current"
+    kdump.record(result, before, after, load="-s", verdict=f"stale, then {verdict}")
+
+
+@pytest.mark.guests("debian13")
+def test_lockdown(machine: Machine, result: Result) -> None:
+    """Under lockdown kernel memory can't be read: the flag decides, and the journal says so."""
+    kdump.load(machine, "-s")
+    machine.run("rm -f /run/kdumphpd-rearm/layout.json; echo confidentiality > /sys/kernel/security/lockdown")
+    before = kdump.seen(machine)
+    machine.add_memory(1024)
+    after = kdump.wait_answered(machine, before, events=16)
+    assert after.reloads == before.reloads
+    assert "the kernel updated the kdump image itself (not verified: " in after.sentence
+    verdict = kdump.inspect(machine)["verdict"]
+    assert (verdict["state"], verdict["reason"]) == ("unreadable", "lockdown")
+    kdump.record(result, before, after, load="-s", verdict="unreadable")
+
+
+@pytest.mark.guests("debian13")
+def test_lockdown_kptr_restrict(machine: Machine, result: Result) -> None:
+    """Addresses are hidden, and the kernel's update fails: its message is what gives it away."""
+    before = offline_dimm(machine)
+    machine.run("rm -f /run/kdumphpd-rearm/layout.json; sysctl -w kernel.kptr_restrict=2")
+    online_during_a_load(machine)
+    after = kdump.wait_answered(machine, before, events=8)
+    assert after.reloads == before.reloads + 1
+    assert "crash hp: kexec_trylock() failed" in after.sentence
+    verdict = kdump.inspect(machine)["verdict"]
+    assert (verdict["state"], verdict["reason"]) == ("unreadable", "kptr_restrict")
+    kdump.record(result, before, after, load="-s", verdict="unreadable")

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The main job on real kernels: leave to the kernel what it does, reload once where it does not."""
+
+import pytest
+
+from tests.vm import kdump
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+
+@pytest.mark.guests("debian13", "debian13-backports")
+def test_file_memory(machine: Machine, result: Result) -> None:
+    """An image of kexec_file_load: the kernel keeps it current, and nothing is reloaded."""
+    kdump.load(machine, "-s")
+    before = kdump.seen(machine)
+    machine.add_memory(2048)
+    grown = kdump.wait_answered(machine, before, events=32)
+    assert "memory grew by 2 GiB (16 blocks, 32 events" in grown.sentence
+    assert grown.sentence.endswith(": the kernel updated the kdump image itself")
+
+    machine.add_cpu()
+    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    after = kdump.wait_answered(machine, grown, events=2)
+    assert after.sentence.startswith("CPU 1 came")
+    assert after.sentence.endswith(": the kernel updated the kdump image itself")
+
+    assert after.reloads == before.reloads
+    assert kdump.crash_hotplug(machine) == ("1", "1")
+    [(first, last)] = kdump.dimms(machine)
+    assert kdump.image_has(machine, first, last)
+    verdict = kdump.inspect(machine)["verdict"]["state"]
+    assert verdict == "current"
+    kdump.record(result, before, after, load="-s", verdict=verdict)
+
+
+@pytest.mark.guests("debian13")
+def test_load_once(machine: Machine, result: Result) -> None:
+    """An image that the kernel may not touch is reloaded once, and then the kernel may."""
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    assert kdump.crash_hotplug(machine) == ("0", "0")
+    machine.add_memory(1024)
+    once = kdump.wait_answered(machine, before, events=16)
+    assert once.reloads == before.reloads + 1
+    assert "the loaded image cannot be updated by the kernel" in once.sentence
+    assert once.sentence.endswith("; from now on the kernel keeps it current")
+    assert kdump.crash_hotplug(machine) == ("1", "1")
+
+    machine.add_memory(1024)
+    after = kdump.wait_answered(machine, once, events=16)
+    assert after.reloads == once.reloads
+    for first, last in kdump.dimms(machine):
+        assert kdump.image_has(machine, first, last)
+    kdump.record(result, before, after, load="-c", verdict=kdump.inspect(machine)["verdict"]["state"])
+    result.stale_ms = round(once.last["stale"] * 1000, 1)
+
+
+@pytest.mark.guests("debian12")
+def test_unsupported(machine: Machine, result: Result) -> None:
+    """A kernel that never updates an image: one reload for a storm of 32 blocks."""
+    before = kdump.seen(machine)
+    assert kdump.crash_hotplug(machine) == ("absent", "absent")
+    machine.add_memory(4096)
+    machine.wait_until("[ $(grep -l offline /sys/devices/system/memory/memory*/state | wc -l) = 32 ]")
+    kdump.online_memory(machine)
+    after = kdump.wait_answered(machine, before, events=64)
+    kdump.record(result, before, after, load="kdump-tools", verdict=kdump.inspect(machine)["verdict"]["state"])
+    assert after.reloads == before.reloads + 1
+    assert "this kernel does not update a loaded image" in after.sentence
+    [(first, last)] = kdump.dimms(machine)
+    assert kdump.image_has(machine, first, last)
+
+
+@pytest.mark.guests("debian12", "debian13")
+def test_cpu(machine: Machine, result: Result) -> None:
+    """A CPU comes and goes; whoever sees to it, the image describes the machine each time."""
+    before = kdump.seen(machine)
+    cpu = machine.add_cpu()
+    machine.wait_until("test -e /sys/devices/system/cpu/cpu1/online")
+    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    came = kdump.wait_answered(machine, before)
+    assert "CPU 1 came" in came.sentence
+    assert kdump.inspect(machine)["verdict"]["state"] == "current"
+
+    machine.remove_cpu(cpu)
+    machine.wait_until("! test -e /sys/devices/system/cpu/cpu1")
+    went = kdump.wait_answered(machine, came)
+    assert "CPU 1 went" in went.sentence
+    assert kdump.inspect(machine)["verdict"]["state"] == "current"
+    kdump.record(result, before, went, load="kdump-tools", verdict="current")
+
+
+@pytest.mark.guests("debian13")
+def test_nothing_loaded(machine: Machine, result: Result) -> None:
+    """What the operator unloaded stays unloaded, and status says why."""
+    machine.run("kdump-config unload")
+    before = kdump.seen(machine)
+    machine.add_memory(1024)
+    after = kdump.wait_answered(machine, before, events=16)
+    assert not kdump.loaded(machine)
+    assert after.reloads == before.reloads
+    status = machine.run("kdumphpctl status", check=False)
+    assert status.returncode == 3
+    assert "No kdump image is loaded, and none was loaded by us" in status.stdout
+    kdump.record(result, before, after, load="none", verdict="no_image")
+
+
+@pytest.mark.guests("debian12")
+def test_coldplug(machine: Machine, result: Result) -> None:
+    """Synthetic events look like hotplug, and nothing has changed."""
+    before = kdump.seen(machine)
+    machine.run("udevadm trigger --action=add --subsystem-match=cpu --subsystem-match=memory --settle")
+    # A real event afterwards, so that what came before it has been counted.
+    machine.add_cpu()
+    after = kdump.wait_answered(machine, before)
+    assert after.synthetic >= before.synthetic + 8
+    assert after.events == before.events + 1
+    assert "1 event" not in after.sentence
+    kdump.record(result, before, after, load="kdump-tools", verdict="current")
+    assert after.reloads == before.reloads
+
+
+@pytest.mark.guests("debian12")
+def test_during_rearm(machine: Machine, result: Result) -> None:
+    """Memory that arrives while a reload runs gets a look of its own."""
+    machine.add_memory(1024)
+    machine.add_memory(1024)
+    machine.wait_until("[ $(grep -l offline /sys/devices/system/memory/memory*/state | wc -l) = 16 ]")
+    before = kdump.wait_answered(machine, kdump.seen(machine), events=0)
+    half = "for s in $(grep -l offline /sys/devices/system/memory/memory*/state | head -8); do echo online > $s; done"
+    machine.run(half)
+    machine.wait_until("systemctl is-active -q 'kdumphpd-rearm@*'")
+    machine.wait_until("pgrep -x kexec || pgrep -f 'kdump-config reload'")
+    machine.run(half)
+    after = kdump.wait_answered(machine, before, events=16)
+    kdump.record(result, before, after, load="kdump-tools", verdict=kdump.inspect(machine)["verdict"]["state"])
+    assert after.storms >= before.storms + 2
+    for first, last in kdump.dimms(machine):
+        assert kdump.image_has(machine, first, last)
+
+
+def test_overflow(machine: Machine, result: Result) -> None:
+    """More events than the socket holds, a real change among them: one full look finds it."""
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    pid = machine.run("systemctl show -P MainPID kdumphpd").stdout.strip()
+    machine.run(f"kill -STOP {pid}")
+    machine.run("i=0; while [ $i -lt 3000 ]; do echo add; i=$((i+1)); done > /tmp/flood")
+    flood = "while read -r a; do echo $a > /sys/devices/system/cpu/cpu0/uevent; done < /tmp/flood"
+    machine.run(flood, timeout=120)
+    machine.add_memory(1024)
+    machine.wait_until("[ $(ls -d /sys/devices/system/memory/memory* | wc -l) = 16 ]")
+    kdump.online_memory(machine)
+    machine.run(f"kill -CONT {pid}")
+    after = kdump.wait_answered(machine, before, events=0)
+    kdump.record(result, before, after, load="-c", verdict=kdump.inspect(machine)["verdict"]["state"])
+    assert after.overflows == before.overflows + 1
+    assert after.events == before.events
+    assert "everything may have changed: more uevents came at once" in after.sentence
+    assert after.reloads == before.reloads + 1
+    [(first, last)] = kdump.dimms(machine)
+    assert kdump.image_has(machine, first, last)
+    assert machine.run("systemctl show -P NRestarts kdumphpd").stdout.strip() == "0"

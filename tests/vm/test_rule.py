@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The distribution's udev rule: what it does without us, and that it stands aside only while we run."""
+
+import pytest
+
+from tests.vm import kdump
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+# udev's own answer to which file of that name is in force.
+IN_FORCE = (
+    f"for d in /etc /run /usr/local/lib /usr/lib; do f=$d/udev/rules.d/{kdump.STOCK_RULE};"
+    " [ -e $f ] && { readlink -f $f; exit; }; done"
+)
+OURS = f"/usr/lib/kdumphpd/udev/{kdump.STOCK_RULE}"
+STOCK = f"/usr/lib/udev/rules.d/{kdump.STOCK_RULE}"
+
+
+def in_force(machine: Machine) -> str:
+    return machine.run(IN_FORCE).stdout.strip()
+
+
+@pytest.mark.guests("debian13")
+def test_rule(machine: Machine, result: Result) -> None:
+    """Masked while we run; back after a stop, and after a kill -9 whether or not we are started again."""
+    assert in_force(machine) == OURS
+    machine.run("systemctl stop kdumphpd")
+    assert in_force(machine) == STOCK
+
+    machine.run("systemctl start kdumphpd")
+    assert in_force(machine) == OURS
+    machine.run("systemctl kill -s KILL --kill-whom=main kdumphpd")
+    machine.wait_until("[ $(systemctl show -P NRestarts kdumphpd) = 1 ] && systemctl is-active -q kdumphpd")
+    assert in_force(machine) == OURS
+    left = "journalctl -b -o cat _PID=1 -u kdumphpd"
+    assert "Main process exited, code=killed, status=9/KILL" in machine.run(left).stdout
+
+    machine.run("mkdir -p /run/systemd/system/kdumphpd.service.d")
+    machine.run("printf '[Service]\\nRestart=no\\n' > /run/systemd/system/kdumphpd.service.d/once.conf")
+    machine.run("systemctl daemon-reload; systemctl kill -s KILL --kill-whom=main kdumphpd")
+    machine.wait_until("systemctl is-failed -q kdumphpd")
+    assert in_force(machine) == STOCK
+    result.verdict = "masked only while running"
+
+
+@pytest.mark.guests("debian12", "debian13")
+def test_baseline(bare: Machine, result: Result) -> None:
+    """Without kdumphpd: Debian's rule fires for every block, and udevd's sandbox lets none of them load."""
+    bare.run("journalctl --rotate; kdump-config status")
+    bare.add_memory(1024)
+    bare.wait_until("[ $(ls -d /sys/devices/system/memory/memory* | wc -l) = 16 ]")
+    kdump.online_memory(bare)
+    bare.run("udevadm settle --timeout=120", timeout=150)
+    said = bare.run("journalctl -b -o cat -t kdump-config").stdout
+    result.load = "Debian's udev rule"
+    result.events = 16
+    result.reloads = said.count("loaded kdump kernel") - said.count("unloaded kdump kernel") - 1
+    result.verdict = f"{said.count('failed to unload kdump kernel')} reloads failed in udevd's sandbox"
+    assert said.count("failed to unload kdump kernel") == 8
+    assert kdump.loaded(bare)
