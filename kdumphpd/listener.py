@@ -155,7 +155,7 @@ class Listener:
         except RearmUnavailable as error:
             self._failed(storm, decision, None, MessageId.REARM_UNAVAILABLE, str(error), began)
             return
-        message_id, sentence = messages.what_was_done(decision, result)
+        message_id, sentence = messages.what_was_done(decision, result, heard=storm.events > 0)
         if result is not None and result.outcome not in FINE:
             self._failed(storm, decision, result, message_id, sentence, began)
             return

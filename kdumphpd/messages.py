@@ -61,7 +61,7 @@ def what_changed(storm: Storm, block_bytes: int | None) -> str:
         if text
     ]
     if storm.assumed:
-        parts.append(f"{'more' if parts else 'everything'} may have changed: {storm.assumed}")
+        parts.append(f"{'more' if parts else 'everything'} may have changed ({storm.assumed})")
     if not parts:
         parts.append("CPUs or memory came and went")
     if storm.events <= 1:
@@ -87,15 +87,20 @@ def _cpus(cpus: IdSet, verb: str) -> str:
     return f"CPU{'s' * (len(cpus) > 1)} {cpus} {verb}" if cpus else ""
 
 
-def what_was_done(decision: Decision, result: Result | None) -> tuple[MessageId, str]:
-    """The second half: who saw to the image. `result` is None where root's part was not needed."""
+def what_was_done(decision: Decision, result: Result | None, *, heard: bool = True) -> tuple[MessageId, str]:
+    """The second half: who saw to the image. `result` is None where root's part was not needed.
+
+    `heard` says that something did change, not only that it may have.
+    """
+    by_kernel = "the kernel updated the kdump image itself" if heard else "the kernel keeps the kdump image current"
     if result is None or result.outcome is Outcome.TRUSTED:
         if decision.action is Action.LEAVE_ALONE:
             return MessageId.NOTHING_LOADED, REASONS[Reason.NOTHING_LOADED]
-        return MessageId.KERNEL_UPDATED, _unread(result)
+        unread = f" (not verified: {result.detail})" if result and result.detail else ""
+        return MessageId.KERNEL_UPDATED, by_kernel + unread
     if result.outcome is Outcome.CURRENT:
         if decision.action is Action.KERNEL:
-            return MessageId.KERNEL_UPDATED, "the kernel updated the kdump image itself"
+            return MessageId.KERNEL_UPDATED, by_kernel
         return MessageId.IMAGE_CURRENT, "the kdump image still describes the machine, nothing to do"
     if result.outcome is Outcome.RELOADED:
         return MessageId.RELOADED, f"{_why_reloaded(decision, result)}, {reloaded(result)}"
@@ -104,14 +109,10 @@ def what_was_done(decision: Decision, result: Result | None) -> tuple[MessageId,
     if result.outcome is Outcome.STALE:
         done = reloaded(result) if result.seconds else "not reloaded again, for the last reload did not mend it"
         return MessageId.STILL_STALE, f"{done}: {result.detail}"
+    if result.outcome is Outcome.REFUSED:
+        return MessageId.REARM_UNAVAILABLE, f"the rearm step refused the request: {result.detail}"
     armed = "the old kdump image is still loaded" if result.armed else "UNPROTECTED: no kdump image is loaded"
     return MessageId.RELOAD_FAILED, f"the kdump image could not be reloaded: {result.detail}; {armed}"
-
-
-def _unread(result: Result | None) -> str:
-    """The kernel's word is all there is."""
-    sentence = "the kernel updated the kdump image itself"
-    return f"{sentence} (not verified: {result.detail})" if result and result.detail else sentence
 
 
 def _why_reloaded(decision: Decision, result: Result) -> str:
