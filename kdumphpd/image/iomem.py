@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What memory the machine has, by /proc/iomem.
+
+Source: kernel/resource.c; the names are those that kexec-tools goes by as well.
+"""
+
+import re
+from dataclasses import dataclass
+
+from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.ranges import Range, Ranges, union
+
+LINE = re.compile(r" *([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
+
+# "System RAM (kmem)" and "System RAM (virtio_mem)" are memory that a driver has added, a part of the dump too
+# (walk_system_ram_res(); kexec-tools since 2.0.22).
+RAM = re.compile(r"System RAM( \(.*\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Iomem:
+    """Physical ranges by use, each set sorted and disjoint, wherever in the tree of resources they stand.
+
+    crash_kernel: the reservation, as far as it is listed (never on PowerPC).
+    gart: memory that an aperture hides on some x86 machines; kexec-tools leaves it out of the elfcorehdr.
+    """
+
+    ram: Ranges
+    crash_kernel: Ranges
+    gart: Ranges
+
+
+def parse_iomem(text: str) -> Iomem:
+    """Return what /proc/iomem says.
+
+    Raises ParseError, and UnreadableError where every address is zero as it is without CAP_SYS_ADMIN.
+    """
+    found: list[tuple[Range, str]] = []
+    for line in text.splitlines():
+        if not (match := LINE.fullmatch(line)):
+            raise ParseError(f"/proc/iomem: {line[:80]!r} is not a range")
+        start, end = int(match[1], 16), int(match[2], 16)
+        if end < start:
+            raise ParseError(f"/proc/iomem: {line[:80]!r} ends before it begins")
+        found.append((Range(start, end), match[3]))
+    if not any(end for (_, end), _ in found):
+        raise UnreadableError(
+            Reason.NO_PERMISSION, "/proc/iomem shows no addresses; it takes root with CAP_SYS_ADMIN"
+        )
+    return Iomem(
+        ram=union(r for r, name in found if RAM.fullmatch(name)),
+        crash_kernel=union(r for r, name in found if name == "Crash kernel"),
+        gart=union(r for r, name in found if name == "GART"),
+    )

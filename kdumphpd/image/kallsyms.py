@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Addresses of kernel variables from /proc/kallsyms."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from kdumphpd.image.errors import Reason, UnreadableError
+
+CHUNK = 1 << 20  # bytes; larger by far than a line, which KSYM_NAME_LEN bounds to some 600
+
+
+def find_symbols(root: Path, wanted: Iterable[str]) -> dict[str, int]:
+    """Return the addresses of those of wanted that the kernel itself has (a module's do not count).
+
+    Stops reading when all are found. Raises UnreadableError where the file is missing, may not be read, or hides
+    its addresses behind zeros (kptr_restrict, Documentation/admin-guide/sysctl/kernel.rst).
+    """
+    names = set(wanted)
+    # A module's symbol ends in "\t[module]", so the end of the line keeps it out.
+    line = re.compile(rb"^([0-9a-f]+) \w (%s)$" % b"|".join(re.escape(n.encode()) for n in sorted(names)), re.M)
+    found: dict[str, int] = {}
+    try:
+        with (root / "proc/kallsyms").open("rb", buffering=0) as file:
+            rest = b""
+            while len(found) < len(names) and (chunk := file.read(CHUNK)):
+                lines, _, rest = (rest + chunk).rpartition(b"\n")
+                for address, name in line.findall(lines):
+                    found.setdefault(name.decode(), int(address, 16))
+    except FileNotFoundError as error:
+        raise UnreadableError(Reason.NO_KALLSYMS, "/proc/kallsyms is missing (CONFIG_KALLSYMS)") from error
+    except OSError as error:
+        raise UnreadableError(Reason.NO_PERMISSION, f"/proc/kallsyms: {error.strerror}") from error
+    if found and not any(found.values()):
+        raise UnreadableError(
+            Reason.KPTR_RESTRICT,
+            "/proc/kallsyms shows zeros for addresses: kernel.kptr_restrict is 2, or CAP_SYSLOG is missing",
+        )
+    return found

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Does the loaded image describe the machine? Pure: what was read goes in, the answer comes out."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from kdumphpd.ids import IdSet
+from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.machine import Machine
+from kdumphpd.image.ranges import Range, Ranges, format_size, subtract, union
+from kdumphpd.image.reader import Image
+
+# On x86 the kernel leaves the first MiB out of the elfcorehdr (elf_header_exclude_ranges(), since 5.6) and
+# kexec-tools puts it in, by way of a backup; PowerPC backs up the first 64 KiB. Whatever the choice, hotplug
+# cannot touch this memory and another load would choose the same, so it has no part in the verdict.
+FIRST_MIB = Range(0, (1 << 20) - 1)
+
+MAX_NAMED = 8  # ranges spelled out in a sentence
+
+
+class State(StrEnum):
+    """The four answers."""
+
+    CURRENT = "current"
+    STALE = "stale"
+    UNREADABLE = "unreadable"
+    NO_IMAGE = "no_image"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer, and what it rests on.
+
+    Of a stale image, missing: RAM that a dump would lack; gone: what the elfcorehdr has and the machine no
+    longer; cpus_without_note: online CPUs whose registers a dump would lack; cpus_not_in_fdt: online CPUs on
+    which a capture kernel could not boot. Of an unreadable one, reason and detail.
+    """
+
+    state: State
+    missing: Ranges = ()
+    gone: Ranges = ()
+    cpus_without_note: tuple[int, ...] = ()
+    cpus_not_in_fdt: tuple[int, ...] = ()
+    reason: Reason | None = None
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON: a range is [start, end], both inclusive."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return it in words: "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr"."""
+        match self.state:
+            case State.CURRENT:
+                return "the loaded image describes the machine as it is now"
+            case State.NO_IMAGE:
+                return "no kdump image is loaded"
+            case State.UNREADABLE:
+                return f"the loaded image cannot be read: {self.detail}"
+        parts = []
+        if self.missing:
+            parts.append(f"{_name(self.missing)} missing from the elfcorehdr")
+        if self.gone:
+            parts.append(f"{_name(self.gone)} in the elfcorehdr but no longer in the machine")
+        if self.cpus_without_note:
+            parts.append(f"no note in the elfcorehdr for CPU {IdSet(self.cpus_without_note)}")
+        if self.cpus_not_in_fdt:
+            parts.append(f"CPU {IdSet(self.cpus_not_in_fdt)} not in the FDT")
+        return "; ".join(parts)
+
+
+def judge(image: Image, machine: Machine) -> Verdict:
+    """Compare image with machine: State.CURRENT, State.STALE, or State.UNREADABLE without an elfcorehdr."""
+    if image.elfcorehdr is None:
+        return unreadable(UnreadableError(Reason.NO_ELFCOREHDR, "no segment of the image holds an elfcorehdr"))
+    loads = image.elfcorehdr.loads
+    reserved = union(image.reservation, machine.reserved)
+
+    # Memory that is there but offline holds nothing to dump, and the kernel adds it when it comes online. A
+    # byte or two at an edge may be lost to old kernels' arithmetic (crash_exclude_mem_range() was given the
+    # first MiB with one byte too many), and firmware ends System RAM in mid-page (0x9fbff): no whole page.
+    missing = _at_least(
+        machine.page_size,
+        subtract(machine.ram, loads, reserved, machine.gart, machine.offline, (FIRST_MIB,)),
+    )
+    # Memory goes by the block. What is smaller was never plugged: a firmware area that the loader lists
+    # although it is not System RAM, RTAS and OPAL on PowerPC (get_crash_memory_ranges()).
+    gone = _at_least(
+        machine.block_size or machine.page_size,
+        subtract(loads, machine.ram, reserved, (FIRST_MIB,)),
+    )
+    # Only online CPUs have registers to save when the kernel crashes, and it can crash and boot on no others.
+    notes = frozenset(image.elfcorehdr.notes)
+    without_note = tuple(c.number for c in machine.cpus if c.note is not None and c.note not in notes)
+    bootable = image.fdt.hw_ids if image.fdt else frozenset()
+    not_in_fdt = tuple(c.number for c in machine.cpus if c.hw_id is not None and c.hw_id not in bootable)
+
+    stale = missing or gone or without_note or not_in_fdt
+    return Verdict(State.STALE if stale else State.CURRENT, missing, gone, without_note, not_in_fdt)
+
+
+def unreadable(error: UnreadableError) -> Verdict:
+    """Return the verdict on an image that can't be read."""
+    return Verdict(State.UNREADABLE, reason=error.reason, detail=error.detail)
+
+
+def _at_least(size: int, ranges: Iterable[Range]) -> Ranges:
+    return tuple(r for r in ranges if r.size >= size)
+
+
+def _name(ranges: Ranges) -> str:
+    """Return "0x0-0xfff (4 KiB) is" or "a, b and 5 more ranges (10 GiB) are"."""
+    if len(ranges) == 1:
+        return f"{ranges[0]} is"
+    named, rest = ranges[:MAX_NAMED], ranges[MAX_NAMED:]
+    texts = [str(r) for r in named]
+    if rest:
+        texts.append(f"{len(rest)} more ranges ({format_size(sum(r.size for r in rest))})")
+    return f"{', '.join(texts[:-1])} and {texts[-1]} are"

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verdict: a false "stale" reloads for nothing, a false "current" loses a dump."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from kdumphpd.image.elfcorehdr import ElfCoreHdr
+from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.fdt import CpuNode, Fdt
+from kdumphpd.image.kimage import KImage, Segment
+from kdumphpd.image.machine import Cpu, Machine
+from kdumphpd.image.ranges import Range, Ranges
+from kdumphpd.image.reader import Image
+from kdumphpd.image.verdict import State, Verdict, judge, unreadable
+
+MIB, GIB = 1 << 20, 1 << 30
+RESERVED = Range(0x1000_0000, 0x1FFF_FFFF)
+LOW = (Range(0x1000, 0x9FBFF), Range(MIB, 2 * GIB - 1))
+DIMM = Range(4 * GIB, 5 * GIB - 1)
+
+MACHINE = Machine(
+    ram=LOW,
+    reserved=(RESERVED,),
+    gart=(),
+    offline=(),
+    cpus=(Cpu(0, 0x3000, None), Cpu(1, 0x3200, None)),
+    page_size=4096,
+    block_size=128 * MIB,
+)
+LOADS = (Range(MIB, RESERVED.start - 1), Range(RESERVED.end + 1, 2 * GIB - 1))
+IMAGE = Image(
+    KImage(True, {"hotplug_support": False}, (Segment(RESERVED.start, MIB, 4096),)),
+    ElfCoreHdr((0x3000, 0x3200, 0x9000), LOADS),
+    None,
+    (RESERVED,),
+)
+
+
+def with_loads(*loads: Range) -> Image:
+    return replace(IMAGE, elfcorehdr=ElfCoreHdr((0x3000, 0x3200, 0x9000), loads))
+
+
+def with_ram(*ram: Range, offline: Ranges = ()) -> Machine:
+    return replace(MACHINE, ram=ram, offline=offline)
+
+
+CURRENT = Verdict(State.CURRENT)
+
+
+# Current: none of these may cause a reload.
+
+
+def test_a_file_load_without_the_first_mib_is_current() -> None:
+    assert judge(IMAGE, MACHINE) == CURRENT
+
+
+def test_a_kexec_load_with_the_first_mib_backed_up_and_a_text_mapping_is_current() -> None:
+    text = Range(0x100_0000, 0x1FF_FFFF)
+    assert judge(with_loads(Range(0x1000, 0x9FBFF), text, *LOADS), MACHINE) == CURRENT
+    assert judge(with_loads(Range(0, 0xFFFF), *LOADS), with_ram(Range(0, 2 * GIB - 1))) == CURRENT
+
+
+def test_a_reservation_that_only_the_kernel_variable_tells_of_is_no_missing_memory() -> None:
+    assert judge(IMAGE, replace(MACHINE, reserved=())) == CURRENT
+
+
+def test_a_reservation_in_cma_may_be_described_or_not() -> None:
+    cma = Range(0x4000_0000, 0x4FFF_FFFF)
+    machine = replace(MACHINE, reserved=(RESERVED, cma))
+    without = with_loads(LOADS[0], Range(LOADS[1].start, cma.start - 1), Range(cma.end + 1, LOADS[1].end))
+    assert judge(without, machine) == CURRENT
+    assert judge(IMAGE, machine) == CURRENT
+
+
+def test_less_than_a_page_missing_is_rounding() -> None:
+    """Kernels before 5.8 excluded the first MiB with one byte too many, and firmware ends RAM in mid-page."""
+    assert judge(with_loads(Range(MIB + 1, LOADS[0].end), LOADS[1]), MACHINE) == CURRENT
+    machine = with_ram(LOW[0], Range(MIB, 2 * GIB + 4094))
+    assert judge(IMAGE, machine) == CURRENT
+
+
+def test_memory_that_is_plugged_but_offline_need_not_be_described() -> None:
+    assert judge(IMAGE, with_ram(*LOW, DIMM, offline=(DIMM,))) == CURRENT
+
+
+def test_memory_that_is_offline_but_described_is_not_gone() -> None:
+    assert judge(with_loads(*LOADS, DIMM), with_ram(*LOW, DIMM, offline=(DIMM,))) == CURRENT
+
+
+def test_a_firmware_area_outside_of_system_ram_is_not_gone_memory() -> None:
+    rtas = Range(3 * GIB, 3 * GIB + 48 * MIB - 1)
+    assert judge(with_loads(*LOADS, rtas), MACHINE) == CURRENT
+
+
+def test_ranges_may_be_cut_differently_than_the_resources() -> None:
+    halves = (Range(LOADS[1].start, GIB - 1), Range(GIB, LOADS[1].end))
+    assert (
+        judge(with_loads(LOADS[0], *halves), with_ram(LOW[0], Range(MIB, GIB - 1), Range(GIB, 2 * GIB - 1)))
+        == CURRENT
+    )
+
+
+def test_memory_hidden_by_a_gart_is_left_out_rightly() -> None:
+    gart = Range(0x6000_0000, 0x63FF_FFFF)
+    image = with_loads(LOADS[0], Range(LOADS[1].start, gart.start - 1), Range(gart.end + 1, LOADS[1].end))
+    assert judge(image, replace(MACHINE, gart=(gart,))) == CURRENT
+
+
+def test_notes_of_possible_cpus_are_harmless_and_a_cpu_without_a_note_file_needs_none() -> None:
+    image = replace(IMAGE, elfcorehdr=ElfCoreHdr((0x3000, 0x3200, 0x3400, 0x3600, 0x9000), LOADS))
+    assert judge(image, replace(MACHINE, cpus=(*MACHINE.cpus, Cpu(7, None, None)))) == CURRENT
+
+
+# Stale: each of these would cost a dump, or a part of it.
+
+
+def test_added_memory_is_missing_exactly() -> None:
+    assert judge(IMAGE, with_ram(*LOW, DIMM)) == Verdict(State.STALE, missing=(DIMM,))
+
+
+def test_the_online_part_of_added_memory_is_missing() -> None:
+    offline = Range(DIMM.start, DIMM.start + 128 * MIB - 1)
+    verdict = judge(IMAGE, with_ram(*LOW, DIMM, offline=(offline,)))
+    assert verdict.missing == (Range(offline.end + 1, DIMM.end),)
+
+
+def test_a_single_page_missing_is_missing() -> None:
+    page = Range(GIB, GIB + 4095)
+    image = with_loads(LOADS[0], Range(LOADS[1].start, page.start - 1), Range(page.end + 1, LOADS[1].end))
+    assert judge(image, MACHINE).missing == (page,)
+
+
+def test_removed_memory_is_gone_exactly() -> None:
+    assert judge(with_loads(*LOADS, DIMM), MACHINE) == Verdict(State.STALE, gone=(DIMM,))
+
+
+def test_one_removed_block_of_many_is_gone() -> None:
+    block = Range(DIMM.start, DIMM.start + 128 * MIB - 1)
+    verdict = judge(with_loads(*LOADS, DIMM), with_ram(*LOW, Range(block.end + 1, DIMM.end)))
+    assert verdict == Verdict(State.STALE, gone=(block,))
+
+
+def test_an_elfcorehdr_without_any_memory_lacks_all_of_it() -> None:
+    assert judge(with_loads(), MACHINE).missing == LOADS
+
+
+def test_memory_just_above_the_first_mib_counts() -> None:
+    missing = Range(MIB, 2 * MIB - 1)
+    assert judge(with_loads(Range(2 * MIB, LOADS[0].end), LOADS[1]), MACHINE).missing == (missing,)
+
+
+def test_an_online_cpu_without_a_note_is_named() -> None:
+    machine = replace(MACHINE, cpus=(*MACHINE.cpus, Cpu(2, 0x3400, None)))
+    assert judge(IMAGE, machine) == Verdict(State.STALE, cpus_without_note=(2,))
+
+
+FDT = Fdt(4096, 100, (CpuNode("PowerPC,POWER9@0", (0, 1, 2, 3), 700),))
+POWER = replace(MACHINE, cpus=(Cpu(0, 0x3000, 0), Cpu(1, 0x3200, 1)))
+
+
+def test_every_thread_of_a_core_in_the_fdt_can_boot() -> None:
+    assert judge(replace(IMAGE, fdt=FDT), POWER) == CURRENT
+
+
+def test_a_cpu_that_is_not_in_the_fdt_is_named_by_its_number() -> None:
+    machine = replace(POWER, cpus=(Cpu(0, 0x3000, 0), Cpu(1, 0x3200, 8)))
+    assert judge(replace(IMAGE, fdt=FDT), machine) == Verdict(State.STALE, cpus_not_in_fdt=(1,))
+
+
+def test_an_image_that_lost_its_fdt_can_boot_on_no_cpu() -> None:
+    assert judge(IMAGE, POWER).cpus_not_in_fdt == (0, 1)
+    assert judge(replace(IMAGE, fdt=replace(FDT, cpus=())), POWER).cpus_not_in_fdt == (0, 1)
+
+
+def test_an_fdt_where_the_machine_has_no_hardware_ids_is_not_asked() -> None:
+    assert judge(replace(IMAGE, fdt=replace(FDT, cpus=())), MACHINE) == CURRENT
+
+
+def test_without_an_elfcorehdr_there_is_no_telling() -> None:
+    verdict = judge(replace(IMAGE, elfcorehdr=None), MACHINE)
+    assert (verdict.state, verdict.reason) == (State.UNREADABLE, Reason.NO_ELFCOREHDR)
+
+
+# Words and JSON
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (CURRENT, "the loaded image describes the machine as it is now"),
+        (Verdict(State.NO_IMAGE), "no kdump image is loaded"),
+        (
+            Verdict(State.STALE, missing=(Range(4 * GIB, 6 * GIB - 1),)),
+            "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr",
+        ),
+        (
+            Verdict(State.STALE, gone=(DIMM, Range(0, 4095)), cpus_without_note=(2, 3, 5), cpus_not_in_fdt=(3,)),
+            "0x100000000-0x13fffffff (1 GiB) and 0x0-0xfff (4 KiB) are in the elfcorehdr but no longer in the "
+            "machine; no note in the elfcorehdr for CPU 2-3,5; CPU 3 not in the FDT",
+        ),
+        (
+            unreadable(UnreadableError(Reason.LOCKDOWN, "lockdown keeps /proc/kcore shut")),
+            "the loaded image cannot be read: lockdown keeps /proc/kcore shut",
+        ),
+    ],
+)
+def test_the_verdict_in_words(verdict: Verdict, sentence: str) -> None:
+    assert verdict.sentence() == sentence
+
+
+def test_many_ranges_are_summed_up() -> None:
+    ranges = tuple(Range(n * GIB, n * GIB + 512 * MIB - 1) for n in range(4, 24))
+    sentence = Verdict(State.STALE, missing=ranges).sentence()
+    assert sentence.endswith("and 12 more ranges (6 GiB) are missing from the elfcorehdr")
+    assert sentence.count("0x") == 16
+
+
+def test_image_and_verdict_are_ready_for_json() -> None:
+    image = json.loads(json.dumps(replace(IMAGE, fdt=FDT).to_dict()))
+    assert image["elfcorehdr"]["loads"][0] == [MIB, RESERVED.start - 1]
+    assert image["kimage"]["segments"] == [{"mem": RESERVED.start, "memsz": MIB, "bufsz": 4096}]
+    assert (image["kimage"]["updatable"], image["fdt"]["room"]) == (True, 0)
+    verdict = json.loads(json.dumps(judge(IMAGE, with_ram(*LOW, DIMM)).to_dict()))
+    assert (verdict["state"], verdict["missing"]) == ("stale", [[4 * GIB, 5 * GIB - 1]])
