@@ -47,6 +47,6 @@ async def _converse(path: Path, verb: Verb, on_progress: Callable[[str], None]) 
     finally:
         writer.close()
     raise RearmUnavailable(
-        "the rearm step hung up without a result: another one is running, or it died; "
+        "the rearm step hung up without a result: it died, or too many ask at once; "
         "see journalctl -u 'kdumphpd-rearm@*'"
     )

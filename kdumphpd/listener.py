@@ -32,8 +32,8 @@ REOPEN_PAUSE = 1.0  # seconds
 # Asks root's part for a verb, with a limit in seconds. Raises RearmUnavailable.
 Request = Callable[[Verb, float], Awaitable[Result]]
 
-# What the rearm step may take beyond its loader's own limit: start, two looks at the image, the fallback.
-REARM_MARGIN = 60.0  # seconds
+# What the rearm step may take beyond its loader's own limit: start, its turn, two looks at the image.
+REARM_MARGIN = 90.0  # seconds
 
 FINE = frozenset({Outcome.CURRENT, Outcome.TRUSTED, Outcome.RELOADED, Outcome.NOTHING_LOADED})
 
@@ -145,23 +145,21 @@ class Listener:
 
     async def _answer(self, storm: Storm) -> None:
         """See to the image after one storm, and say so. What arrives meanwhile opens the next one."""
-        began = time.monotonic()
         # In a thread: a second read may be waited for, and the socket has to be emptied meanwhile.
         capability = await asyncio.to_thread(crash_hotplug.look, self._root, storm.touched)
         decision = decide(capability, storm.touched, owed=memo.is_owed(self._root))
-        log.debug("storm over", decision=decision.action, reason=decision.reason, **_counts(storm))
         try:
             result = await self._see_to(decision)
         except RearmUnavailable as error:
-            self._failed(storm, decision, None, MessageId.REARM_UNAVAILABLE, str(error), began)
+            self._failed(storm, decision, None, MessageId.REARM_UNAVAILABLE, str(error))
             return
         message_id, sentence = messages.what_was_done(decision, result, heard=storm.events > 0)
         if result is not None and result.outcome not in FINE:
-            self._failed(storm, decision, result, message_id, sentence, began)
+            self._failed(storm, decision, result, message_id, sentence)
             return
         self._backoff.succeeded()
         log.info(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
-        self._record(storm, decision, result, sentence, began, healthy=True)
+        self._record(storm, decision, result, sentence, healthy=True)
 
     async def _see_to(self, decision: Decision) -> Result | None:
         """Ask root's part where that is called for; None where it is not."""
@@ -184,7 +182,6 @@ class Listener:
         result: Result | None,
         message_id: MessageId,
         sentence: str,
-        began: float,
     ) -> None:
         """Shout, and try again. A reload that left the image stale would do so again: that one is only said."""
         retry = result is None or result.outcome is not Outcome.STALE
@@ -194,7 +191,7 @@ class Listener:
             asyncio.get_running_loop().call_later(pause, self._assume, "the last attempt failed")
         log.error(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
         self._state.failures += 1
-        self._record(storm, decision, result, sentence, began, healthy=False)
+        self._record(storm, decision, result, sentence, healthy=False)
 
     def _sentence(self, storm: Storm, done: str) -> str:
         return f"{messages.what_changed(storm, block_size(self._root))}: {done}"
@@ -205,7 +202,6 @@ class Listener:
         decision: Decision,
         result: Result | None,
         sentence: str,
-        began: float,
         *,
         healthy: bool,
     ) -> None:

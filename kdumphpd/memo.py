@@ -8,6 +8,9 @@ from pathlib import Path
 
 FOLDER = "run/kdumphpd-rearm"
 
+# Held by the request whose turn it is: one at a time sees to the image.
+TURN = f"{FOLDER}/turn"
+
 # Where the kernel keeps what we read (image/layout.py).
 LAYOUT_CACHE = f"{FOLDER}/layout.json"
 

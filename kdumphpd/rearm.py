@@ -22,6 +22,7 @@ from kdumphpd.kernel import crash_hotplug
 from kdumphpd.kernel.crash_hotplug import Answer, Capability
 from kdumphpd.kernel.kmsg import complaints
 from kdumphpd.kernel.loaded import image_loaded
+from kdumphpd.lock import locked
 from kdumphpd.messages import REASONS, MessageId
 from kdumphpd.policy import Action, Reason, decide
 from kdumphpd.protocol import (
@@ -41,6 +42,7 @@ from kdumphpd.storm import Subsystem
 
 log = structlog.get_logger()
 
+TURN_TIMEOUT = 60.0  # seconds for requests before this one
 REQUEST_TIMEOUT = 5.0  # seconds; whoever connects and says nothing does not keep the place
 
 Say = Callable[[str], None]  # tells the other side of a step that begins
@@ -68,7 +70,13 @@ def answer(client: socket.socket, root: Path) -> Result:
     def say(step: str) -> None:
         send(client, Progress(step=step))
 
-    return verify(root) if verb is Verb.VERIFY else rearm(root, settings, say)
+    try:
+        with locked(root / memo.TURN, TURN_TIMEOUT):
+            return verify(root) if verb is Verb.VERIFY else rearm(root, settings, say)
+    except TimeoutError as error:
+        return Result(
+            outcome=Outcome.FAILED, detail=f"another request takes too long: {error}", armed=image_loaded(root)
+        )
 
 
 def read_line(client: socket.socket) -> bytes:

@@ -5,17 +5,14 @@ kdump-config writes down the exact kexec command of its last load; the same comm
 image, spares the unload and the preparations in between. Where that does not work, kdump-config itself is asked.
 """
 
-import contextlib
-import fcntl
 import os
 import shlex
 import stat
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from kdumphpd.config import Config
 from kdumphpd.kernel.loaded import crash_loaded
+from kdumphpd.lock import locked
 from kdumphpd.reload import kexec
 from kdumphpd.reload.run import LoadFailed, run
 
@@ -24,7 +21,6 @@ DEFAULTS = "/etc/default/kdump-tools"
 RECORDED = "kexec_cmd"  # in $KDUMP_COREDIR
 LOCK = "kdump_lock"  # there too; what `kdump-config try-reload` holds
 
-LOCK_PAUSE = 0.1  # seconds
 MAX_RECORDED = 65536  # bytes
 
 
@@ -36,19 +32,27 @@ def load(root: Path, config: Config) -> None:
     """Load with the recorded command, else with kdump-config. Raises LoadFailed with what both answered."""
     timeout = config.reload.timeout
     folder = core_folder(timeout)
-    with locked(folder / LOCK, timeout):
-        try:
-            kexec.load_over(root, recorded_command(folder / RECORDED), timeout)
-        except LoadFailed as error:
-            first = error
-        else:
-            return
-        # "load" refuses to touch an image that is there, "reload" is unload and load.
-        verb = "reload" if crash_loaded(root) else "load"
-        try:
-            run([KDUMP_CONFIG, verb], timeout)
-        except LoadFailed as error:
-            raise LoadFailed(f"{first}; then {error}") from error
+    try:
+        with locked(folder / LOCK, timeout):
+            load_locked(root, folder, timeout)
+    except OSError as error:
+        raise LoadFailed(f"cannot hold kdump-tools' lock: {error}") from error
+
+
+def load_locked(root: Path, folder: Path, timeout: float) -> None:
+    """`load`, while kdump-config lets nobody else."""
+    try:
+        kexec.load_over(root, recorded_command(folder / RECORDED), timeout)
+    except LoadFailed as error:
+        first = error
+    else:
+        return
+    # "load" refuses to touch an image that is there, "reload" is unload and load.
+    verb = "reload" if crash_loaded(root) else "load"
+    try:
+        run([KDUMP_CONFIG, verb], timeout)
+    except LoadFailed as error:
+        raise LoadFailed(f"{first}; then {error}") from error
 
 
 def core_folder(timeout: float) -> Path:
@@ -75,23 +79,3 @@ def recorded_command(path: Path) -> list[str]:
     if len(argv) < 3 or Path(argv[0]).name != "kexec" or "-p" not in argv:
         raise LoadFailed(f"{path} does not hold a `kexec -p` command: {text[:200]!r}")
     return [kexec.KEXEC, *argv[1:]]
-
-
-@contextlib.contextmanager
-def locked(path: Path, timeout: float) -> Iterator[None]:
-    """Hold kdump-tools' own lock. Raises LoadFailed where it does not become free within `timeout` seconds."""
-    end = time.monotonic() + timeout
-    try:
-        file = path.open("wb")
-    except OSError as error:
-        raise LoadFailed(f"cannot open kdump-tools' lock {path}: {error.strerror}") from error
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > end:
-                    raise LoadFailed(f"somebody held kdump-tools' lock {path} for {timeout:g} s") from error
-                time.sleep(LOCK_PAUSE)
-        yield
