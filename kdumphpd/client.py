@@ -44,6 +44,8 @@ async def _converse(path: Path, verb: Verb, on_progress: Callable[[str], None]) 
                     return result
     except (ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
         raise RearmUnavailable(f"the rearm step answered out of order: {error}") from error
+    except ConnectionError:
+        pass  # closed before it read what we said: a hang-up like that below
     finally:
         writer.close()
     raise RearmUnavailable(

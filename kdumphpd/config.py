@@ -117,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: TOML's, Unicode's and overlong numbers'
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -140,7 +140,10 @@ def _check_keys(table: Mapping[str, Any], model: Any, path: Path, above: str = "
 def _is_of_kind(value: Any, kind: Any) -> bool:
     """TOML has types; pydantic would read true as 1.0 and, in 1.10, 3 as "3"."""
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        # Beyond 2**53 an integer may be larger than any float, and no number here is that large.
+        return isinstance(value, float) or (
+            isinstance(value, int) and not isinstance(value, bool) and value < 1 << 53
+        )
     return isinstance(value, str)
 
 

@@ -230,7 +230,7 @@ class Listener:
 def _status(decision: Decision, result: Result | None, *, healthy: bool) -> str:
     """STATUS= of systemctl status: how things stand, in one line."""
     if not healthy:
-        if result is None:
+        if result is None or result.outcome is Outcome.REFUSED:
             return "The rearm step does not answer; the kdump image may be out of date"
         if not result.armed:
             return "UNPROTECTED: no kdump image is loaded, trying again"

@@ -73,7 +73,15 @@ def decode(line: bytes) -> Progress | Result:
     try:
         fields = json.loads(line)
         return KINDS[fields.pop("kind")](**fields)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        ValidationError,
+    ) as error:
         raise ProtocolError(f"not an answer of the rearm step: {line[:200]!r}") from error
 
 

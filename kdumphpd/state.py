@@ -68,5 +68,5 @@ def read(root: Path) -> State:
         raise StateError(f"{path} is missing: kdumphpd is not running") from error
     except OSError as error:
         raise StateError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, ValidationError) as error:
+    except (ValueError, TypeError, ArithmeticError, RecursionError, ValidationError) as error:
         raise StateError(f"{path} is not a state of this kdumphpd") from error

@@ -32,15 +32,15 @@ def run(argv: Sequence[str], timeout: float) -> str:
         )
     except OSError as error:
         raise LoadFailed(f"cannot run {words}: {error.strerror}") from error
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise LoadFailed(f"{words} did not end within {timeout:g} s and was killed") from error
-    finally:
-        # The whole group: a shell script's children would go on loading.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with process:
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LoadFailed(f"{words} did not end within {timeout:g} s and was killed") from error
+        finally:
+            # The whole group: a shell script's children would go on loading.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     text = output.decode("utf-8", "replace").strip()
     if process.returncode != 0:
         raise LoadFailed(f"{words} failed with status {process.returncode}: {text[-TAIL:] or 'it said nothing'}")
