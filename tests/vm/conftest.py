@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fixtures for scenarios: `machine` runs our software, `bare` does not; both are new for every test.
+
+A scenario runs on every guest, or on those its `guests` marker names. One that loses its VM is run again,
+once: that says something of the host, not of the scenario. A scenario that fails is never run again.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from tests.vm import payload as payloads
+from tests.vm import results, snapshot
+from tests.vm.agent import CommandTimeout
+from tests.vm.channel import VmLost
+from tests.vm.guests import GUESTS, Guest
+from tests.vm.payload import BUILD, Payload
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+from tests.vm.snapshot import Snapshot
+
+MACHINE = pytest.StashKey[Machine]()
+PASSED = pytest.StashKey[bool]()
+LOST = pytest.StashKey[bool]()
+
+EVIDENCE = "journalctl -b --no-pager -o short-monotonic -n 150"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "guests(*names): run on these guests of tests/vm/guests.py only")
+    config.addinivalue_line("markers", "xdist_group(name): run in one process (pytest-xdist)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "guest" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("guests")
+        names = marker.args if marker else tuple(GUESTS)
+        rows = [pytest.param(GUESTS[name], id=name, marks=pytest.mark.xdist_group(name)) for name in names]
+        metafunc.parametrize("guest", rows, scope="session")
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a scenario, and once more where its VM was lost."""
+    if "guest" not in getattr(item, "fixturenames", ()):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if item.stash.get(LOST, False):
+        item.stash[LOST] = False
+        item._initrequest()  # type: ignore[attr-defined]  # new fixtures, as pytest-rerunfailures gets them
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how the test ended, and attach what the guest had to say to a failure while it still can."""
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    lost = call.excinfo is not None and call.excinfo.errisinstance(VmLost)
+    item.stash[LOST] = item.stash.get(LOST, False) or lost
+    if report.failed and (machine := item.stash.get(MACHINE, None)):
+        report.sections.append(("console of the guest", machine.console_tail()))
+        if not lost:
+            report.sections.append(("journal of the guest", _journal(machine)))
+    return report
+
+
+def _journal(machine: Machine) -> str:
+    try:
+        return machine.run(EVIDENCE, timeout=60, check=False).stdout
+    except (VmLost, CommandTimeout) as error:
+        return str(error)
+
+
+@pytest.fixture(scope="session")
+def booted(guest: Guest) -> Snapshot:
+    """The guest after its boot."""
+    return _twice(lambda: snapshot.booted(guest))
+
+
+@pytest.fixture(scope="session")
+def payload(tmp_path_factory: pytest.TempPathFactory) -> Payload:
+    """This checkout, ready to install."""
+    return payloads.build(tmp_path_factory.mktemp("payload"))
+
+
+@pytest.fixture(scope="session")
+def installed(booted: Snapshot, payload: Payload) -> Snapshot:
+    """The guest with our software running."""
+    return _twice(lambda: payloads.installed(booted, payload))
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, installed: Snapshot, payload: Payload) -> Iterator[Machine]:
+    """A guest of the test's own with our software running."""
+    with _running(request.node, installed, payload.disk) as running:
+        yield running
+
+
+@pytest.fixture
+def bare(request: pytest.FixtureRequest, booted: Snapshot) -> Iterator[Machine]:
+    """A guest of the test's own as Debian left it, kdump armed, without our software."""
+    with _running(request.node, booted, None) as running:
+        yield running
+
+
+@pytest.fixture
+def result(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Result]:
+    """The scenario's row of results.json, written when it ends."""
+    machine = request.getfixturevalue("machine" if "machine" in request.fixturenames else "bare")
+    kernel = machine.run("uname -r").stdout.strip()
+    name = request.node.originalname.removeprefix("test_")
+    row = Result(name, guest.name, kernel, guest.arch.uname)
+    yield row
+    row.passed = request.node.stash.get(PASSED, False)
+    results.merge(BUILD / "results.json", [row])
+
+
+@contextmanager
+def _running(node: pytest.Item, frozen: Snapshot, payload: Path | None) -> Iterator[Machine]:
+    workdir = BUILD / "work" / re.sub(r"[^\w.-]+", "-", node.name)
+    with frozen.restored(workdir, payload) as machine:
+        node.stash[MACHINE] = machine
+        try:
+            yield machine
+        finally:
+            del node.stash[MACHINE]
+    (workdir / "disk.qcow2").unlink()  # the console's log stays
+
+
+def _twice(prepare: Callable[[], Snapshot]) -> Snapshot:
+    try:
+        return prepare()
+    except VmLost:
+        return prepare()

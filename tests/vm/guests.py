@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guests: which system, which kernel, on which machine. Data alone; build.py and qemu.py act on it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arch:
+    """What QEMU and Debian call an architecture, and a machine of it that can hotplug CPUs and memory."""
+
+    debian: str
+    """Debian's name of it, as in `dpkg --print-architecture`."""
+    uname: str
+    """What `uname -m` says in the guest."""
+    qemu: str
+    machine: tuple[str, ...]
+    """Machine type, CPUs and memory, as arguments of QEMU."""
+    emulated: tuple[str, ...]
+    """What QEMU needs in addition where it emulates the CPU."""
+    console: str
+    kernel_image: str
+    """Beginning of the kernel's name in /boot."""
+    kernel_package: str
+    dimm_mib: int
+    """Smallest DIMM that the guest's kernel can take, in MiB."""
+
+
+X86 = Arch(
+    debian="amd64",
+    uname="x86_64",
+    qemu="qemu-system-x86_64",
+    machine=(
+        *("-machine", "q35"),
+        *("-smp", "1,sockets=4,cores=1,threads=1,maxcpus=4"),
+        *("-m", "1024M,slots=64,maxmem=16G"),
+    ),
+    # Debian's 6.12 and 7.3 count absent CPUs as possible only on a hypervisor that they know (6.1 does not
+    # ask), and QEMU's emulation is none. VMware's they know by a serial number and an I/O port, which QEMU has.
+    # rdrand saves the guest from waiting for entropy.
+    emulated=(
+        *("-machine", "vmport=on", "-smbios", "type=1,serial=VMware"),
+        *("-cpu", "qemu64,hypervisor=off,rdrand=on"),
+    ),
+    console="ttyS0",
+    kernel_image="vmlinuz-",
+    kernel_package="linux-image-amd64",
+    dimm_mib=128,
+)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One row of the kernel matrix."""
+
+    name: str
+    suite: str
+    """Debian's code name of the userland."""
+    arch: Arch = X86
+    backports: bool = False
+    """Take the kernel from SUITE-backports."""
+    crashkernel: str = "256M"
+
+    @property
+    def kernel_package(self) -> str:
+        """The kernel, as apt-get install takes it."""
+        return f"{self.arch.kernel_package}/{self.suite}-backports" if self.backports else self.arch.kernel_package
+
+
+GUESTS = {
+    guest.name: guest
+    for guest in (
+        Guest("debian12", "bookworm"),  # 6.1: no crash_hotplug, kexec without --hotplug, systemd 252
+        Guest("debian13", "trixie"),  # 6.12: crash_hotplug on x86
+        Guest("debian13-backports", "trixie", backports=True),  # 7.3: /sys/kernel/kexec
+    )
+}

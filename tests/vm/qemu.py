@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One guest in one QEMU process: start, restore, hotplug, freeze, end."""
+
+import shlex
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.vm import hardware
+from tests.vm.agent import Agent, Completed, Job
+from tests.vm.build import Image
+from tests.vm.channel import Channel, VmLost
+from tests.vm.guests import Guest
+from tests.vm.qmp import Qmp
+
+BOOT_S = 600.0
+RESTORE_S = 120.0
+UNPLUG_S = 60.0
+
+
+class HotplugFailed(AssertionError):  # noqa: N818
+    """The guest did not give back a device, or has no room for another one."""
+
+
+class Machine:
+    """A running guest; `with` ends its QEMU, and so does the death of this process.
+
+    Control and agent go over socket pairs that QEMU inherits, so nothing of them is in the file system.
+    Every method that talks to the guest raises VmLost when QEMU or the agent is gone.
+    """
+
+    def __init__(self, guest: Guest, image: Image, *, disk: Path, payload: Path, state: Path | None = None) -> None:
+        """Describe a machine on `disk` (qcow2, written to) and `payload` (raw, only read).
+
+        It boots, or goes on where `state` (from `freeze`) was saved.
+        """
+        self.guest = guest
+        self.console_log = disk.with_suffix(".console.log")
+        self._image = image
+        self._disk = disk
+        self._payload = payload
+        self._state = state
+        self._devices = 0
+
+    def __enter__(self) -> Self:
+        control, control_qemu = socket.socketpair()
+        agent, agent_qemu = socket.socketpair()
+        inherited = (control_qemu.fileno(), agent_qemu.fileno())
+        with control_qemu, agent_qemu:
+            # setpriv: the kernel ends QEMU with us, however we end.
+            self._process = subprocess.Popen(
+                ("setpriv", "--pdeathsig", "KILL", "--", *self._command_line(*inherited)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=inherited,
+            )
+        try:
+            self.qmp = Qmp(Channel(control, "QEMU"))
+            self.agent = Agent(Channel(agent, "the agent in the guest"))
+            if self._state:
+                self._restore()
+            self.agent.check_alive(RESTORE_S if self._state else BOOT_S)
+        except VmLost as error:
+            self._end()
+            raise VmLost(f"{error.args[0]}\n{self._last_words()}") from error
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self.qmp.close()
+        self.agent.close()
+
+    def run(self, command: str, timeout: float = 60, *, check: bool = True) -> Completed:
+        """Run a line of /bin/sh as root in the guest; see agent.Job.wait for `timeout` and errors."""
+        return self.agent.run(command, timeout, check=check)
+
+    def start(self, command: str) -> Job:
+        """Start a line of /bin/sh as root in the guest, and return at once."""
+        return self.agent.start(command)
+
+    def read_file(self, path: str) -> str:
+        """Return what a file in the guest says, also one of /proc or /sys. Raises CommandFailed."""
+        return self.agent.read_file(path)
+
+    def write_file(self, path: str, content: bytes | str, mode: int = 0o644) -> None:
+        """Create or replace a file in the guest, and the directories above it."""
+        self.agent.write_file(path, content, mode)
+
+    def wait_until(self, command: str, timeout: float = 60) -> None:
+        """Run a line of /bin/sh, every 0.2 s in the guest, until it succeeds. Raises CommandFailed."""
+        tries = max(1, int(timeout * 5))
+        loop = f"i=0; until {{ {command}\n}}; do i=$((i+1)); [ $i -lt {tries} ] || exit 1; sleep 0.2; done"
+        self.run(f"timeout {timeout:.0f} sh -c {shlex.quote(loop)}", timeout + 30)
+
+    # -- hotplug ------------------------------------------------------------------------------------------
+
+    def add_memory(self, mib: int) -> str:
+        """Plug a DIMM of `mib` MiB and return its id. The guest sees its blocks a moment later."""
+        name = self._new_id("dimm")
+        self.qmp.execute("object-add", qom_type="memory-backend-ram", id=f"{name}-ram", size=mib << 20)
+        self.qmp.execute("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram")
+        return name
+
+    def remove_memory(self, device: str, timeout: float = UNPLUG_S) -> None:
+        """Ask the guest for a DIMM and wait until it has given it back.
+
+        The blocks must be removable: online them as movable, or not at all. Raises HotplugFailed.
+        """
+        self._unplug(device, timeout)
+        self.qmp.execute("object-del", id=f"{device}-ram")
+
+    def add_cpu(self) -> str:
+        """Plug a CPU into the first free slot and return its id."""
+        for slot in reversed(self.qmp.execute("query-hotpluggable-cpus")):
+            if "qom-path" not in slot:
+                name = self._new_id("cpu")
+                self.qmp.execute("device_add", driver=slot["type"], id=name, **slot["props"])
+                return name
+        raise HotplugFailed("every CPU slot is taken")
+
+    def remove_cpu(self, device: str, timeout: float = UNPLUG_S) -> None:
+        """Ask the guest for a CPU and wait until it has given it back. Raises HotplugFailed."""
+        self._unplug(device, timeout)
+
+    def _new_id(self, kind: str) -> str:
+        self._devices += 1
+        return f"{kind}{self._devices}"
+
+    def _unplug(self, device: str, timeout: float) -> None:
+        self.qmp.events.clear()
+        self.qmp.execute("device_del", id=device)
+        deadline = time.monotonic() + timeout
+        # Not by DEVICE_DELETED: QEMU 7.2 sends it for a CPU's local APIC only.
+        while device in (child["name"] for child in self.qmp.execute("qom-list", path="/machine/peripheral")):
+            refused = [event for event in self.qmp.events if _is_refusal(event, device)]
+            if refused or time.monotonic() > deadline:
+                raise HotplugFailed(f"the guest has not given back {device} in {timeout:.0f} s: {refused}")
+            time.sleep(0.05)
+
+    # -- crash --------------------------------------------------------------------------------------------
+
+    def crash(self, timeout: float = 900, cpu: int = 0) -> str:
+        """Panic on a CPU and wait for the capture kernel's reboot, which ends QEMU.
+
+        Returns what the console said meanwhile. Raises VmLost after `timeout` seconds.
+        """
+        before = self.console_log.stat().st_size
+        panic = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger"
+        self.start(f"exec taskset -c {cpu} sh -c {shlex.quote(panic)}")
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise VmLost(f"no reboot {timeout:.0f} s after the crash\n{self._last_words()}") from None
+        return self.console_log.read_bytes()[before:].decode(errors="replace")
+
+    def inject_nmi(self) -> None:
+        """Send a non-maskable interrupt to all CPUs; a panic only where kernel.unknown_nmi_panic says so."""
+        self.qmp.execute("inject-nmi")
+
+    def console_tail(self) -> str:
+        """The last lines of the guest's console since this process started."""
+        if not self.console_log.exists():
+            return ""
+        return self.console_log.read_bytes()[-3000:].decode(errors="replace")
+
+    # -- freezing and restoring -----------------------------------------------------------------------------
+
+    def freeze(self, state: Path) -> None:
+        """Save the running machine to `state` and end it: from there and its disk others go on."""
+        self.run("sync")
+        self.qmp.execute("stop")
+        self.qmp.execute("migrate-set-parameters", max_bandwidth=1 << 40)
+        self.qmp.execute("migrate", uri=f"exec:exec cat > {shlex.quote(str(state))}")
+        self._wait_migration()
+        self.qmp.execute("quit")
+        self._process.wait(60)
+
+    def _restore(self) -> None:
+        self._wait_migration()
+        self.qmp.execute("cont")
+
+    def _wait_migration(self) -> None:
+        deadline = time.monotonic() + RESTORE_S
+        while (info := self.qmp.execute("query-migrate")).get("status") != "completed":
+            if info.get("status") in {"failed", "cancelled"} or time.monotonic() > deadline:
+                raise VmLost(f"the machine's state can't be moved: {info}")
+            time.sleep(0.02)
+
+    # -- the process ----------------------------------------------------------------------------------------
+
+    def _command_line(self, control_fd: int, agent_fd: int) -> tuple[str, ...]:
+        incoming = ("-incoming", f"exec:exec cat {shlex.quote(str(self._state))}") if self._state else ()
+        return (
+            *hardware.arguments(self.guest, hardware.accelerator(self.guest.arch, self._image.kernel)),
+            *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initrd)),
+            *("-drive", f"id=root,if=none,format=qcow2,file={self._disk}"),
+            *("-drive", f"id=payload,if=none,format=raw,readonly=on,file={self._payload}"),
+            *("-chardev", f"socket,id=control,fd={control_fd}", "-mon", "chardev=control,mode=control"),
+            *("-chardev", f"socket,id=agent,fd={agent_fd}"),
+            *("-chardev", f"file,id=console,path={self.console_log}"),
+            *incoming,
+        )
+
+    def _end(self) -> None:
+        """End our QEMU, and only it."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+    def _last_words(self) -> str:
+        """What QEMU said if it has died, and the end of the console: for the message of a VmLost."""
+        died = self._process.poll() is not None and self._process.stderr
+        said = self._process.stderr.read().decode(errors="replace") if died and self._process.stderr else ""
+        return f"{said}{self.console_tail()}"
+
+
+def _is_refusal(event: dict[str, Any], device: str) -> bool:
+    """Whether an event says that the guest keeps a device: on PowerPC, and by ACPI's _OST (0x80 and up: not yet)."""
+    if event["event"] == "ACPI_DEVICE_OST":
+        info: dict[str, Any] = event["data"]["info"]
+        return info.get("device") == device and 0 < int(info["status"]) < 0x80
+    refusals = {"DEVICE_UNPLUG_GUEST_ERROR", "MEM_UNPLUG_ERROR"}
+    return event["event"] in refusals and bool(event["data"].get("device") == device)

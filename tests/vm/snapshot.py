@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Machines that go on where a cached one was frozen: a boot takes a minute or two, a restore a second.
+
+A snapshot is a directory of two files that nothing writes to again: `disk.qcow2`, an overlay over the disk
+it started from, and `state`, the rest of the machine. Who restores it works on an overlay of its own, so
+any number of machines can at once.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vm import build, cache, hardware
+from tests.vm.build import Image
+from tests.vm.guests import Guest
+from tests.vm.qemu import Machine
+
+# What a booted guest must be before it is frozen: done with booting, kdump armed, and quiet.
+SETTLE = """
+systemctl is-system-running --wait; systemctl --failed --no-legend >&2
+udevadm settle
+[ "$(cat /sys/kernel/kexec_crash_loaded)" = 1 ] || { journalctl -b -u kdump-tools >&2; exit 1; }
+"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frozen machine."""
+
+    guest: Guest
+    image: Image
+    directory: Path
+
+    @property
+    def disk(self) -> Path:
+        return self.directory / "disk.qcow2"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @contextmanager
+    def restored(self, workdir: Path, payload: Path | None = None) -> Iterator[Machine]:
+        """Let the machine go on, with its files in `workdir` and `payload` as its second disk."""
+        workdir.mkdir(parents=True, exist_ok=True)
+        disk = _overlay(self.disk, "qcow2", workdir / "disk.qcow2")
+        second = payload or _no_payload(workdir)
+        with Machine(self.guest, self.image, disk=disk, payload=second, state=self.state) as machine:
+            yield machine
+
+
+def booted(guest: Guest) -> Snapshot:
+    """Return the guest as it is after its boot, without our software."""
+    image = build.image(guest)
+    accelerator = hardware.accelerator(guest.arch, image.kernel)
+    version = cache.key(
+        image.directory, hardware.version(guest.arch), *hardware.arguments(guest, accelerator), SETTLE
+    )
+
+    def boot(directory: Path) -> None:
+        disk = _overlay(image.disk, "raw", directory / "disk.qcow2")
+        with Machine(guest, image, disk=disk, payload=_no_payload(directory)) as machine:
+            machine.run(SETTLE, timeout=600)
+            machine.freeze(directory / "state")
+
+    return Snapshot(guest, image, cache.produce(cache.cache_root() / "booted", guest.name, version, boot))
+
+
+def derived(
+    base: Snapshot, parent: Path, version: str, payload: Path, prepare: Callable[[Machine], None]
+) -> Snapshot:
+    """Return `base` after `prepare(machine)`, made anew in `parent` when the base or `version` changes."""
+
+    def make(directory: Path) -> None:
+        with base.restored(directory, payload) as machine:
+            prepare(machine)
+            machine.freeze(directory / "state")
+
+    version = cache.key(base.directory, version)
+    return Snapshot(base.guest, base.image, cache.produce(parent, base.guest.name, version, make))
+
+
+def _overlay(backing: Path, form: str, disk: Path) -> Path:
+    disk.unlink(missing_ok=True)
+    command = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(backing), str(disk))
+    subprocess.run(command, check=True)
+    return disk
+
+
+def _no_payload(directory: Path) -> Path:
+    path = directory / "no-payload"
+    with path.open("wb") as file:
+        file.truncate(hardware.PAYLOAD_BYTES)
+    return path
