@@ -37,7 +37,7 @@ lint: $(READY)
 ## make test-unit  what needs no kernel, and real netlink sockets
 test-unit: $(READY) $(WITH_PYDANTIC2)
 	$(RUN) -m pytest tests/unit tests/property tests/uevents
-	PYTHONPATH=build/pydantic2 $(RUN) -m pytest tests/unit -k "config or protocol or state"
+	PYTHONPATH=build/pydantic2 $(RUN) -m pytest -q tests/unit tests/property/test_edges.py --ignore tests/unit/image
 
 ## make test-vm    scenarios on real kernels; K=pattern chooses
 test-vm: $(READY)

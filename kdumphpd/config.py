@@ -95,8 +95,13 @@ def load(root: Path) -> Config:
 
 def _files(root: Path) -> Iterator[Path]:
     for path in (root / VENDOR_FILE, root / ADMIN_FILE):
-        if path.exists():
-            yield path
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        yield path
     dropins: dict[str, Path] = {}
     for folder in DROPIN_FOLDERS:
         try:
@@ -141,9 +146,9 @@ def _is_of_kind(value: Any, kind: Any) -> bool:
     """TOML has types; pydantic would read true as 1.0 and, in 1.10, 3 as "3"."""
     if kind is float:
         # Beyond 2**53 an integer may be larger than any float, and no number here is that large.
-        return isinstance(value, float) or (
-            isinstance(value, int) and not isinstance(value, bool) and value < 1 << 53
-        )
+        if isinstance(value, int) and not isinstance(value, bool):
+            return abs(value) < 1 << 53
+        return isinstance(value, float)
     return isinstance(value, str)
 
 

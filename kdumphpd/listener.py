@@ -49,6 +49,7 @@ class Listener:
         self._coalescer = Coalescer(config.storm.quiet, config.storm.max_delay)
         self._stirred = asyncio.Event()  # the coalescer has opened a storm
         self._backoff = Backoff()
+        self._retry: asyncio.TimerHandle | None = None
         self._monitor: Monitor | None = None
         self._state = state.State(started=time.time(), status="has just started", healthy=True, receive_buffer=0)
 
@@ -157,6 +158,7 @@ class Listener:
         if result is not None and result.outcome not in FINE:
             self._failed(storm, decision, result, message_id, sentence)
             return
+        self._forget_retry()
         self._backoff.succeeded()
         log.info(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
         self._record(storm, decision, result, sentence, healthy=True)
@@ -188,10 +190,16 @@ class Listener:
         if retry:
             pause = self._backoff.failed()
             sentence += f"; trying again in {pause:g} s"
-            asyncio.get_running_loop().call_later(pause, self._assume, "the last attempt failed")
+            self._forget_retry()
+            self._retry = asyncio.get_running_loop().call_later(pause, self._assume, "the last attempt failed")
         log.error(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
         self._state.failures += 1
         self._record(storm, decision, result, sentence, healthy=False)
+
+    def _forget_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def _sentence(self, storm: Storm, done: str) -> str:
         return f"{messages.what_changed(storm, block_size(self._root))}: {done}"

@@ -74,7 +74,7 @@ def what_changed(storm: Storm, block_bytes: int | None) -> str:
 def _memory(verb: str, blocks: IdSet, block_bytes: int | None) -> str:
     if not blocks:
         return ""
-    amount = size(len(blocks) * block_bytes) if block_bytes else f"{len(blocks)} blocks"
+    amount = size(len(blocks) * block_bytes) if block_bytes else f"{len(blocks)} block{'s' * (len(blocks) > 1)}"
     return f"memory {verb} by {amount}"
 
 

@@ -8,7 +8,7 @@ verb and no parameter; what is loaded, and how, comes from root's configuration 
 import contextlib
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -59,24 +59,43 @@ def answer(client: socket.socket, root: Path) -> Result:
     """Serve the one request of `client`."""
     try:
         verb = decode_verb(read_line(client))
-        settings = config.load(root)
     except (ProtocolError, OSError) as error:
         log.warning(f"refused a request: {error}")
         return Result(outcome=Outcome.REFUSED, detail=str(error))
-    except config.ConfigError as error:
-        log.error(f"cannot rearm: {error}", id=MessageId.CONFIG_REFUSED)
-        return Result(outcome=Outcome.FAILED, detail=str(error), armed=image_loaded(root))
 
     def say(step: str) -> None:
         send(client, Progress(step=step))
 
     try:
-        with locked(root / memo.TURN, TURN_TIMEOUT):
+        settings = config.load(root)
+        with turn(root):
             return verify(root) if verb is Verb.VERIFY else rearm(root, settings, say)
-    except TimeoutError as error:
-        return Result(
-            outcome=Outcome.FAILED, detail=f"another request takes too long: {error}", armed=image_loaded(root)
-        )
+    except config.ConfigError as error:
+        log.error(f"cannot see to the kdump image: {error}", id=MessageId.CONFIG_REFUSED)
+        failure: Exception = error
+    except OSError as error:  # of files below /sys and /run; what a loader meets is a LoadFailed
+        log.error(f"cannot see to the kdump image: {error}", id=MessageId.RELOAD_FAILED)
+        failure = error
+    return Result(outcome=Outcome.FAILED, detail=str(failure), armed=is_armed(root))
+
+
+@contextlib.contextmanager
+def turn(root: Path) -> Iterator[None]:
+    """One request at a time sees to the image. Raises OSError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root / memo.TURN, TURN_TIMEOUT))
+        except TimeoutError as error:
+            raise TimeoutError(f"another request takes too long: {error}") from error
+        yield
+
+
+def is_armed(root: Path) -> bool:
+    """Whether an image is loaded, for an answer that must not fail."""
+    try:
+        return image_loaded(root)
+    except OSError:
+        return False
 
 
 def read_line(client: socket.socket) -> bytes:

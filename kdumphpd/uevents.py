@@ -64,16 +64,14 @@ class Monitor:
         """
         result: list[Uevent | Lost] = []
         for _ in range(BATCH):
-            if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                result.append(_lost(error))
             try:
                 device = self._monitor.poll(timeout=0)
             except OSError as failure:
-                # Either the error came after the look at it above, or receiving itself reported it.
+                # Reading SO_ERROR clears it; where receiving itself reported the error it is clear already.
                 error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if errno.ENOBUFS not in (error, failure.errno):
                     raise
-                result.append(_lost(errno.ENOBUFS))
+                result.append(Lost("more uevents came at once than the socket could hold"))
                 continue
             if device is None:
                 break
@@ -96,12 +94,6 @@ class Monitor:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _lost(error: int) -> Lost:
-    if error == errno.ENOBUFS:
-        return Lost("more uevents came at once than the socket could hold")
-    return Lost(f"the uevent socket reported {errno.errorcode.get(error, str(error))}")
 
 
 def _raise_receive_buffer(sock: socket.socket) -> int:

@@ -5,6 +5,7 @@ kdump-config writes down the exact kexec command of its last load; the same comm
 image, spares the unload and the preparations in between. Where that does not work, kdump-config itself is asked.
 """
 
+import contextlib
 import os
 import shlex
 import stat
@@ -32,11 +33,12 @@ def load(root: Path, config: Config) -> None:
     """Load with the recorded command, else with kdump-config. Raises LoadFailed with what both answered."""
     timeout = config.reload.timeout
     folder = core_folder(timeout)
-    try:
-        with locked(folder / LOCK, timeout):
-            load_locked(root, folder, timeout)
-    except OSError as error:
-        raise LoadFailed(f"cannot hold kdump-tools' lock: {error}") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK, timeout))
+        except OSError as error:
+            raise LoadFailed(f"cannot hold kdump-tools' lock: {error}") from error
+        load_locked(root, folder, timeout)
 
 
 def load_locked(root: Path, folder: Path, timeout: float) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 # What is kept of a loader's output: its last words say why it failed.
@@ -21,27 +22,30 @@ class LoadFailed(Exception):  # noqa: N818 - an outcome that the caller answers
 def run(argv: Sequence[str], timeout: float) -> str:
     """The output of a command, both streams together. Raises LoadFailed; its children are ended at `timeout`."""
     words = " ".join(argv[:2])
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise LoadFailed(f"cannot run {words}: {error.strerror}") from error
-    with process:
+    # Into a file, not a pipe: a child that outlives the loader and holds its output is no reason to wait.
+    with tempfile.TemporaryFile() as output:
         try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            raise LoadFailed(f"{words} did not end within {timeout:g} s and was killed") from error
-        finally:
-            # The whole group: a shell script's children would go on loading.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    text = output.decode("utf-8", "replace").strip()
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LoadFailed(f"cannot run {words}: {error.strerror}") from error
+        with process:
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                raise LoadFailed(f"{words} did not end within {timeout:g} s and was killed") from error
+            finally:
+                # The whole group: a shell script's children would go on loading.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace").strip()
     if process.returncode != 0:
         raise LoadFailed(f"{words} failed with status {process.returncode}: {text[-TAIL:] or 'it said nothing'}")
     return text

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures for build/bench/results.json: what hearing costs.
+
+Uevents are real, from a network device in namespaces of our own (tests/uevents/namespace.py), whose path stands
+for those of CPUs and memory. CPU time is that of this process in user and kernel mode, without making the events.
+"""
+
+import gc
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from kdumphpd.storm import Coalescer, Subsystem, Uevent
+from kdumphpd.uevents import Lost, Monitor
+from tests.uevents.devices import NET, NET_PATH, is_readable, send
+from tests.uevents.namespace import INSIDE, mount, way
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "build/bench/results.json"
+
+EVENTS = 10_000
+CHUNK = 500  # what the least receive buffer of an unprivileged process holds
+BLOCKS = 262_144  # 64 TiB in blocks of 256 MiB
+
+SO_DETACH_FILTER = 27  # include/uapi/asm-generic/socket.h; not in the socket module
+
+# A process that listens, and what it occupies then.
+LISTENER = """
+import re
+import kdumphpd.daemon
+from kdumphpd.uevents import Monitor
+monitor = Monitor()
+with open("/proc/self/smaps_rollup") as file:
+    print(*re.findall(r"^(?:Rss|Pss):\\s+(\\d+)", file.read(), re.MULTILINE))
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the results."""
+
+    name: str
+    value: float
+    unit: str
+    what: str
+
+
+def relevant() -> Figure:
+    """Netlink socket → Monitor.read → Coalescer."""
+    coalescer = Coalescer(1.0, 10.0)
+    monitor = Monitor({NET: NET_PATH})
+    spent, number = 0.0, 0
+    try:
+        while number < EVENTS:
+            for _ in range(CHUNK):
+                send("online")
+            began = time.process_time()
+            heard = monitor.read()
+            spent += time.process_time() - began
+            assert len(heard) == CHUNK, "nothing was lost"
+            events = []
+            for event in heard:
+                assert not isinstance(event, Lost)
+                # They come from one device, on request; the coalescer takes them as 10,000 blocks coming online.
+                events.append(replace(event, subsystem=Subsystem.MEMORY, number=number, synthetic=False))
+                number += 1
+            began = time.process_time()
+            for event in events:
+                coalescer.feed(event, 0.0)
+            spent += time.process_time() - began
+    finally:
+        monitor.close()
+    assert coalescer.storm is not None
+    assert len(coalescer.storm.blocks_came) == EVENTS
+    what = f"CPU time for {EVENTS} relevant uevents, from the socket to the storm"
+    return Figure("relevant_uevents_cpu", spent * 1000, "ms", what)
+
+
+def irrelevant() -> Iterator[Figure]:
+    """The same socket with our filter and without, each event as it comes."""
+    for name, what, filtered in (
+        ("irrelevant_uevents", "with our filter", True),
+        ("irrelevant_uevents_unfiltered", "on the same socket without our filter", False),
+    ):
+        monitor = Monitor({Subsystem.CPU: "/devices/system/cpu/"})
+        if not filtered:
+            with socket.socket(fileno=os.dup(monitor.fileno())) as same:
+                same.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        wakeups, spent = 0, 0.0
+        try:
+            for _ in range(EVENTS):
+                send("change")
+                if is_readable(monitor):
+                    wakeups += 1
+                    began = time.process_time()
+                    assert monitor.read() == []
+                    spent += time.process_time() - began
+        finally:
+            monitor.close()
+        yield Figure(f"{name}_wakeups", wakeups, "wake-ups", f"for {EVENTS} uevents of other devices, {what}")
+        yield Figure(f"{name}_cpu", spent * 1000, "ms", f"CPU time for {EVENTS} uevents of other devices, {what}")
+
+
+def memory() -> Iterator[Figure]:
+    """A listener that has just started."""
+    command = [sys.executable, "-c", LISTENER]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    rss, pss = (int(word) / 1024 for word in done.stdout.split())
+    yield Figure("listener_rss", rss, "MiB", "resident memory of a listener with its uevent socket open")
+    yield Figure("listener_pss", pss, "MiB", "of that, its share: pages that others use too are divided among them")
+
+
+def one_storm() -> Iterator[Figure]:
+    """The largest machine that is planned for, in the order in which it reports, and in none."""
+    events = [Uevent(Subsystem.MEMORY, "online", number) for number in range(BLOCKS)]
+    for name, order in (("storm", "in order"), ("storm_shuffled", "in random order")):
+        coalescer = Coalescer(1.0, 10.0)
+        gc.collect()
+        began = time.process_time()
+        for event in events:
+            coalescer.feed(event, 0.0)
+        storm = coalescer.close(1.0)
+        spent = time.process_time() - began
+        assert storm is not None
+        assert len(storm.blocks_came) == BLOCKS
+        what = f"CPU time of the coalescer for one storm of {BLOCKS} blocks, {order}"
+        yield Figure(f"{name}_cpu", spent * 1000, "ms", what)
+        random.Random(0).shuffle(events)
+
+
+def main() -> None:
+    command = way()
+    if INSIDE not in os.environ and command is not None:
+        inside = os.environ | {INSIDE: "1"}
+        sys.exit(subprocess.run([*command, sys.executable, "-m", "tests.bench"], env=inside, check=False).returncode)
+    figures: list[Figure] = []
+    if INSIDE in os.environ:
+        mount("sysfs", "/sys")
+        figures += [relevant(), *irrelevant()]
+    else:
+        print("No namespaces are permitted here: figures that need real uevents are left out.", file=sys.stderr)
+    figures += [*memory(), *one_storm()]
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+    for figure in figures:
+        print(f"{figure.value:>12,.1f} {figure.unit:<9} {figure.what}")
+    print(f"\n{RESULTS.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from pathlib import Path
+
+from hypothesis import configuration, settings
+
+from tests.unit.leftovers import leaves_nothing_behind
+
+__all__ = ["leaves_nothing_behind"]
+
+configuration.set_hypothesis_home_dir(Path(__file__).parents[2] / "build/hypothesis")
+# Time is never asserted, not by a deadline either; and a checkout need not be ours to write.
+settings.register_profile("kdumphpd", deadline=None, database=None)
+settings.load_profile("kdumphpd")
