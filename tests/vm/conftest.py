@@ -120,7 +120,7 @@ def result(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Result]:
     """The scenario's row of results.json, written when it ends."""
     machine = request.getfixturevalue("machine" if "machine" in request.fixturenames else "bare")
     kernel = machine.run("uname -r").stdout.strip()
-    name = request.node.originalname.removeprefix("test_")
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")
     row = Result(name, guest.name, kernel, guest.arch.uname)
     yield row
     row.passed = request.node.stash.get(PASSED, False)

@@ -58,12 +58,17 @@ def test_load_once(machine: Machine, result: Result) -> None:
 @pytest.mark.guests("debian12")
 def test_unsupported(machine: Machine, result: Result) -> None:
     """A kernel that never updates an image: one reload for a storm of 32 blocks."""
-    before = kdump.seen(machine)
+    # An emulated machine takes as long for these as a real one for thousands of blocks.
+    machine.write_file("/etc/kdumphpd.toml.d/patient.toml", "[storm]\nmax_delay = 120\n")
+    machine.run("systemctl reload kdumphpd")
+    start = kdump.seen(machine)
     assert kdump.crash_hotplug(machine) == ("absent", "absent")
     machine.add_memory(4096)
-    machine.wait_until("[ $(grep -l offline /sys/devices/system/memory/memory*/state | wc -l) = 32 ]")
+    before = kdump.wait_answered(machine, start, events=32)
+    assert "memory blocks 32-63 added, not online yet" in before.sentence
+    assert before.reloads == start.reloads
     kdump.online_memory(machine)
-    after = kdump.wait_answered(machine, before, events=64)
+    after = kdump.wait_answered(machine, before, events=32)
     kdump.record(result, before, after, load="kdump-tools", verdict=kdump.inspect(machine)["verdict"]["state"])
     assert after.reloads == before.reloads + 1
     assert "this kernel does not update a loaded image" in after.sentence
@@ -113,9 +118,8 @@ def test_coldplug(machine: Machine, result: Result) -> None:
     # A real event afterwards, so that what came before it has been counted.
     machine.add_cpu()
     after = kdump.wait_answered(machine, before)
-    assert after.synthetic >= before.synthetic + 8
-    assert after.events == before.events + 1
-    assert "1 event" not in after.sentence
+    assert after.synthetic >= before.synthetic + 9  # a CPU and eight blocks at least
+    assert (after.storms, after.last["events"]) == (before.storms + 1, 1)
     kdump.record(result, before, after, load="kdump-tools", verdict="current")
     assert after.reloads == before.reloads
 
@@ -145,7 +149,7 @@ def test_overflow(machine: Machine, result: Result) -> None:
     before = kdump.seen(machine)
     pid = machine.run("systemctl show -P MainPID kdumphpd").stdout.strip()
     machine.run(f"kill -STOP {pid}")
-    machine.run("i=0; while [ $i -lt 3000 ]; do echo add; i=$((i+1)); done > /tmp/flood")
+    machine.run("i=0; while [ $i -lt 6000 ]; do echo add; i=$((i+1)); done > /tmp/flood")
     flood = "while read -r a; do echo $a > /sys/devices/system/cpu/cpu0/uevent; done < /tmp/flood"
     machine.run(flood, timeout=120)
     machine.add_memory(1024)
