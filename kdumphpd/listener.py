@@ -6,6 +6,7 @@ keeps the image current, and root's part to see to the image where that is calle
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from kdumphpd.backoff import Backoff
 from kdumphpd.client import RearmUnavailable
 from kdumphpd.config import Config, Verify
 from kdumphpd.kernel import crash_hotplug
+from kdumphpd.kernel.loaded import crash_loaded
 from kdumphpd.kernel.memory import block_size
 from kdumphpd.messages import MessageId
 from kdumphpd.policy import Action, Decision, decide
@@ -25,6 +27,11 @@ from kdumphpd.storm import Coalescer, Storm, Uevent
 from kdumphpd.uevents import Lost, Monitor
 
 log = structlog.get_logger()
+
+# Somebody may be loading an image while the machine changes: until that is done, none is to be seen, and the kernel
+# updates none. So an image that appears this long after a change is looked at.
+LOAD_MAY_TAKE = 120.0  # seconds
+WATCH_PAUSE = 1.0  # seconds
 
 # Opening the uevent socket again after it failed.
 REOPEN_PAUSE = 1.0  # seconds
@@ -162,6 +169,17 @@ class Listener:
         self._backoff.succeeded()
         log.info(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
         self._record(storm, decision, result, sentence, healthy=True)
+        if decision.action is Action.LEAVE_ALONE or (result and result.outcome is Outcome.NOTHING_LOADED):
+            self._watch_for_image(time.monotonic() + LOAD_MAY_TAKE)
+
+    def _watch_for_image(self, until: float) -> None:
+        """Look at an image that somebody was loading. Reading crash_loaded takes no lock."""
+        with contextlib.suppress(OSError):
+            if crash_loaded(self._root):
+                self._assume("an image was loaded meanwhile")
+                return
+        if time.monotonic() < until:
+            self._retry = asyncio.get_running_loop().call_later(WATCH_PAUSE, self._watch_for_image, until)
 
     async def _see_to(self, decision: Decision) -> Result | None:
         """Ask root's part where that is called for; None where it is not."""

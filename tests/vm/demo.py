@@ -42,22 +42,18 @@ def with_kdumphpd(machine: Machine) -> None:
     title("With kdumphpd")
     say("It looks at the image when it starts, finds it out of date and reloads it, once:")
     machine.run("systemctl start kdumphpd")
-    start = kdump.wait_answered(machine, EMPTY, events=0)
+    start = kdump.wait_answered(machine, kdump.NOTHING, events=0)
     show(machine, "journalctl -o cat -u kdumphpd -n 1; kdumphpctl verify")
     say("2 GiB more, and a CPU. From now on the kernel may update the image, so it does, and nothing is reloaded:")
     machine.add_memory(2048)
     grown = kdump.wait_answered(machine, start, events=32)
-    machine.add_cpu()
-    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    kdump.plug_cpu(machine)
     after = kdump.wait_answered(machine, grown)
     show(machine, "journalctl -o cat -u kdumphpd -n 2; kdumphpctl verify; kdumphpctl inspect; kdumphpctl status")
     say(
         f"{after.events} events, {after.storms} storms, {after.reloads} reload, "
         f"{after.unprotected:.1f} s without an image on this emulated machine."
     )
-
-
-EMPTY = kdump.Seen({"storms": 0, "events": 0})
 
 
 def title(text: str) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,19 +34,32 @@ class Seen:
         return self.last["sentence"] if self.last else ""
 
 
+# Before the listener has heard or done anything.
+NOTHING = Seen({"storms": 0, "events": 0})
+
+
 def seen(machine: Machine) -> Seen:
     return Seen(json.loads(machine.run(STATE).stdout))
 
 
 def wait_answered(machine: Machine, before: Seen, events: int = 1) -> Seen:
     """Wait until the listener has heard `events` more, and answered all it has heard."""
+    return _wait(
+        machine, lambda now: now.storms > before.storms and now.events >= before.events + events and not now.pending
+    )
+
+
+def wait_reloaded(machine: Machine, before: Seen) -> Seen:
+    """Wait until the image was loaded anew, and all was answered."""
+    return _wait(machine, lambda now: now.reloads > before.reloads and not now.pending)
+
+
+def _wait(machine: Machine, done: Callable[[Seen], bool]) -> Seen:
     end = time.monotonic() + STORM_S
-    while True:
-        now = seen(machine)
-        if now.storms > before.storms and now.events >= before.events + events and not now.pending:
-            return now
-        assert time.monotonic() < end, f"not answered within {STORM_S:.0f} s; first {before}, now {now}"
+    while not done(now := seen(machine)):
+        assert time.monotonic() < end, f"not answered within {STORM_S:.0f} s; now {now}"
         time.sleep(POLL_S)
+    return now
 
 
 def load(machine: Machine, *options: str) -> None:
@@ -79,6 +93,15 @@ def image_has(machine: Machine, first: int, last: int) -> bool:
     """Whether one PT_LOAD of the elfcorehdr in memory covers all of it."""
     loads = inspect(machine)["image"]["elfcorehdr"]["loads"]
     return any(start <= first and last <= end for start, end in loads)
+
+
+def plug_cpu(machine: Machine) -> str:
+    """Plug CPU 1 and bring it online, as an administrator of Debian has to; returns QEMU's name of it."""
+    device = machine.add_cpu()
+    switch = "/sys/devices/system/cpu/cpu1/online"
+    machine.wait_until(f"test -e {switch}")
+    machine.run(f"echo 1 > {switch}")
+    return device
 
 
 def online_memory(machine: Machine) -> None:

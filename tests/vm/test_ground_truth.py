@@ -61,8 +61,7 @@ def test_remove(machine: Machine, result: Result) -> None:
 def test_skip(machine: Machine, result: Result) -> None:
     """An image that the kernel may not touch, and a CPU that goes and comes back: it is still right."""
     start = kdump.seen(machine)
-    machine.add_cpu()
-    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    kdump.plug_cpu(machine)
     kdump.wait_answered(machine, start)
     kdump.load(machine, "-c")
     before = kdump.seen(machine)
@@ -88,8 +87,7 @@ def plug_during_a_load(machine: Machine) -> None:
 def prepared(machine: Machine) -> kdump.Seen:
     """A second CPU, for the load would keep the only one to itself, and an image that the kernel may update."""
     start = kdump.seen(machine)
-    machine.add_cpu()
-    machine.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+    kdump.plug_cpu(machine)
     before = kdump.wait_answered(machine, start)
     kdump.load(machine, "-s")
     return before
@@ -100,7 +98,7 @@ def test_failed_update(machine: Machine, result: Result) -> None:
     """The event falls into a load: the kernel misses it and still says that all is well. The verdict does not."""
     before = prepared(machine)
     plug_during_a_load(machine)
-    after = kdump.wait_answered(machine, before, events=2)
+    after = kdump.wait_reloaded(machine, before)
     assert kdump.crash_hotplug(machine) == ("1", "1")
     assert after.reloads == before.reloads + 1
     [(first, last)] = kdump.dimms(machine)
@@ -131,7 +129,7 @@ def test_lockdown_kptr_restrict(machine: Machine, result: Result) -> None:
     before = prepared(machine)
     machine.run("rm -f /run/kdumphpd-rearm/layout.json; sysctl -w kernel.kptr_restrict=2")
     plug_during_a_load(machine)
-    after = kdump.wait_answered(machine, before, events=2)
+    after = kdump.wait_reloaded(machine, before)
     assert after.reloads == before.reloads + 1
     assert "crash hp: kexec_trylock() failed" in after.sentence
     verdict = kdump.inspect(machine)["verdict"]
