@@ -42,7 +42,7 @@ def main() -> None:
 
 async def _serve(root: Path, settings: config.Config) -> int:
     async def request(verb: Verb, limit: float) -> Result:
-        return await client.request(root, verb, limit, lambda step: log.debug(step))
+        return await client.request(root, verb, limit)
 
     listener = Listener(root, settings, request, systemd.notify)
     loop = asyncio.get_running_loop()

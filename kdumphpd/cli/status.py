@@ -74,8 +74,8 @@ def _lines(loaded: bool, problem: str, fadump: Fadump | None, known: state.State
         f"kdumphpd      {known.status}",
         f"since         {_when(known.started)}",
         f"uevents       {known.events} ({known.synthetic} synthetic, {known.overflows} overflows)",
-        f"storms        {known.storms}, answered with {known.reloads} reloads, {known.failures} failures",
-        f"unprotected   {known.unprotected:.1f} s in all reloads",
+        f"storms        {known.storms} answered, {known.failures} of them in vain",
+        f"reloads       {known.reloads}, with {known.unprotected:.1f} s without an image in all",
     ]
     if known.last:
         lines += [f"last storm    {_when(known.last.ended)}", f"              {known.last.sentence}"]

@@ -8,6 +8,7 @@ import pytest
 
 from kdumphpd import client, memo, state
 from kdumphpd.config import Config, StormConfig, Verify, VerifyConfig
+from kdumphpd.kernel.loaded import CRASH_LOADED
 from kdumphpd.listener import Listener
 from kdumphpd.protocol import Outcome, Result, Verb, encode
 from tests.unit.leftovers import run_async
@@ -192,3 +193,16 @@ def test_a_state_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
     kernel(tmp_path)
     assert any("Armed" in line for line in run_async(main()))
+
+
+def test_an_image_that_is_loaded_after_the_change_is_looked_at(tmp_path: Path) -> None:
+    # Somebody was loading it: the machine changed meanwhile, and neither that load nor the kernel has seen it.
+    root = kernel(tmp_path, loaded="0\n")
+
+    def load(_: Listener) -> None:
+        flag = next(path for path in map(root.joinpath, CRASH_LOADED) if path.exists())
+        asyncio.get_running_loop().call_later(1.0, flag.write_text, "1\n")
+
+    seen = listen(root, CURRENT, storms=2, meanwhile=load)
+    assert seen.requests == ["rearm"]
+    assert seen.sentence.startswith("everything may have changed (an image was loaded meanwhile): ")
