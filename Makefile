@@ -63,6 +63,7 @@ install:
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
+	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md
 	$(INSTALL) packaging/kdumphpd.toml $(DESTDIR)$(PREFIX)/lib/kdumphpd/kdumphpd.toml
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/kdumphpd/udev udev/*.rules
 	$(INSTALL) -m 0755 -t $(DESTDIR)$(PREFIX)/lib/kdumphpd udev/udev-rules
