@@ -41,10 +41,12 @@ test-unit: $(READY) $(WITH_PYDANTIC2)
 
 ## make test-vm    scenarios on real kernels; K=pattern chooses
 test-vm: $(READY)
+	$(RUN) -m tests.vm prepare
 	$(RUN) -m pytest tests/vm -m "not long" -n 2 --dist loadgroup -v $(if $(K),-k "$(K)")
 
 ## make test-long  the repetitions that are too long for every change
 test-long: $(READY)
+	$(RUN) -m tests.vm prepare
 	$(RUN) -m pytest tests/vm -m long -n 2 --dist loadgroup -v $(if $(K),-k "$(K)")
 
 ## make bench      figures into build/bench/results.json

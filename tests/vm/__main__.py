@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,15 +32,21 @@ def main() -> int:
     options = parser.parse_args()
 
     if options.command == "prepare":
-        for name in options.guest or GUESTS:
-            began = time.monotonic()
-            frozen = snapshot.booted(GUESTS[name])
-            print(f"{name}: {frozen.directory} ({time.monotonic() - began:.0f} s)")
+        # Two at a time: most of a build is waiting for dpkg, most of a boot keeps one core busy.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for line in pool.map(_prepare, options.guest or GUESTS):
+                print(line, flush=True)
         return 0
     with _machine(GUESTS[options.guest], options.bare) as machine:
         if options.command == "run":
             return _show(machine.run(options.line, options.timeout, check=False))
         return _interact(machine, options.timeout)
+
+
+def _prepare(name: str) -> str:
+    began = time.monotonic()
+    frozen = snapshot.booted(GUESTS[name])
+    return f"{name}: {frozen.directory} ({time.monotonic() - began:.0f} s)"
 
 
 @contextmanager
