@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses of kernel variables from /proc/kallsyms."""
 
-import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from kdumphpd.image.errors import Reason, UnreadableError
@@ -17,16 +17,20 @@ def find_symbols(root: Path, wanted: Iterable[str]) -> dict[str, int]:
     its addresses behind zeros (kptr_restrict, Documentation/admin-guide/sysctl/kernel.rst).
     """
     names = set(wanted)
-    # A module's symbol ends in "\t[module]", so the end of the line keeps it out.
-    line = re.compile(rb"^([0-9a-f]+) \w (%s)$" % b"|".join(re.escape(n.encode()) for n in sorted(names)), re.M)
     found: dict[str, int] = {}
     try:
         with (root / "proc/kallsyms").open("rb", buffering=0) as file:
             rest = b""
             while len(found) < len(names) and (chunk := file.read(CHUNK)):
                 lines, _, rest = (rest + chunk).rpartition(b"\n")
-                for address, name in line.findall(lines):
-                    found.setdefault(name.decode(), int(address, 16))
+                lines += b"\n"
+                for name in names - found.keys():
+                    # A module's symbol ends in "\t[module]", so the end of the line keeps it out. Searching for the
+                    # name first is ten times as quick as a pattern that is tried on each of some 170,000 lines.
+                    if (end := lines.find(f" {name}\n".encode())) >= 0:
+                        address = lines[lines.rfind(b"\n", 0, end) + 1 : end].split()[0]
+                        with suppress(ValueError):  # then it is no line of the kernel's
+                            found[name] = int(address, 16)
     except FileNotFoundError as error:
         raise UnreadableError(Reason.NO_KALLSYMS, "/proc/kallsyms is missing (CONFIG_KALLSYMS)") from error
     except OSError as error:
