@@ -17,7 +17,7 @@ from tests.vm import payload as payloads
 from tests.vm import results, snapshot
 from tests.vm.agent import CommandTimeout
 from tests.vm.channel import VmLost
-from tests.vm.guests import GUESTS, Guest
+from tests.vm.guests import GUESTS, ROUTINE, Guest
 from tests.vm.payload import BUILD, Payload
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "guest" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("guests")
-        names = marker.args if marker else tuple(GUESTS)
+        names = marker.args if marker else ROUTINE
         rows = [pytest.param(GUESTS[name], id=name, marks=pytest.mark.xdist_group(name)) for name in names]
         metafunc.parametrize("guest", rows, scope="session")
 

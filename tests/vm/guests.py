@@ -47,6 +47,26 @@ X86 = Arch(
     dimm_mib=128,
 )
 
+POWERPC = Arch(
+    debian="ppc64el",
+    uname="ppc64le",
+    qemu="qemu-system-ppc64",
+    machine=(
+        *("-machine", "pseries"),
+        *("-smp", "1,maxcpus=4"),
+        *("-m", "2048M,slots=4,maxmem=8G"),
+    ),
+    # QEMU's emulation knows no remedy for Spectre and its kin, and refuses to start unless told to do without.
+    emulated=(
+        *("-machine", "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"),
+        *("-cpu", "power9_v2.0"),
+    ),
+    console="hvc0",
+    kernel_image="vmlinux-",
+    kernel_package="linux-image-powerpc64le",
+    dimm_mib=256,  # a logical memory block
+)
+
 
 @dataclass(frozen=True)
 class Guest:
@@ -72,5 +92,9 @@ GUESTS = {
         Guest("debian12", "bookworm"),  # 6.1: no crash_hotplug, kexec without --hotplug, systemd 252
         Guest("debian13", "trixie"),  # 6.12: crash_hotplug on x86
         Guest("debian13-backports", "trixie", backports=True),  # 7.3: /sys/kernel/kexec
+        Guest("debian13-ppc64el", "trixie", POWERPC, crashkernel="512M"),  # 6.12 without kexec_file_load, an FDT
     )
 }
+
+ROUTINE = ("debian12", "debian13", "debian13-backports")
+"""Those that every change is tried on. PowerPC takes longest, and is left to `make test-long`."""

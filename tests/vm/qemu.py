@@ -44,6 +44,7 @@ class Machine:
         self._payload = payload
         self._state = state
         self._devices = 0
+        self._said = ""
 
     def __enter__(self) -> Self:
         control, control_qemu = socket.socketpair()
@@ -162,6 +163,14 @@ class Machine:
             raise VmLost(f"no reboot {timeout:.0f} s after the crash\n{self._last_words()}") from None
         return self.console_log.read_bytes()[before:].decode(errors="replace")
 
+    def memory(self, first: int, size: int) -> bytes:
+        """Return `size` bytes of physical memory from address `first`, also of a guest that has died."""
+        path = self._disk.with_suffix(".memory")
+        self.qmp.execute("pmemsave", val=first, size=size, filename=str(path))
+        content = path.read_bytes()
+        path.unlink()
+        return content
+
     def inject_nmi(self) -> None:
         """Send a non-maskable interrupt to all CPUs; a panic only where kernel.unknown_nmi_panic says so."""
         self.qmp.execute("inject-nmi")
@@ -175,18 +184,25 @@ class Machine:
     # -- freezing and restoring -----------------------------------------------------------------------------
 
     def freeze(self, state: Path) -> None:
-        """Save the running machine to `state` and end it: from there and its disk others go on."""
+        """Pause the running machine and save it to `state`: from there and its disk others go on."""
         self.run("sync")
         self.qmp.execute("stop")
         self.qmp.execute("migrate-set-parameters", max_bandwidth=1 << 40)
         self.qmp.execute("migrate", uri=f"exec:exec cat > {shlex.quote(str(state))}")
         self._wait_migration()
+
+    def resume(self) -> None:
+        """Go on after `freeze`, which makes what was saved worthless: the disk changes."""
+        self.qmp.execute("cont")
+
+    def quit(self) -> None:
+        """End QEMU in good order."""
         self.qmp.execute("quit")
         self._process.wait(60)
 
     def _restore(self) -> None:
         self._wait_migration()
-        self.qmp.execute("cont")
+        self.resume()
 
     def _wait_migration(self) -> None:
         deadline = time.monotonic() + RESTORE_S
@@ -215,14 +231,15 @@ class Machine:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        if self._process.stderr:
-            self._process.stderr.close()
+        if self._process.stderr and not self._process.stderr.closed:
+            with self._process.stderr as stderr:
+                self._said = stderr.read().decode(errors="replace")
 
     def _last_words(self) -> str:
-        """What QEMU said if it has died, and the end of the console: for the message of a VmLost."""
-        died = self._process.poll() is not None and self._process.stderr
-        said = self._process.stderr.read().decode(errors="replace") if died and self._process.stderr else ""
-        return f"{said}{self.console_tail()}"
+        """What QEMU said if it has ended, and the end of the console: for the message of a VmLost."""
+        if self._process.poll() is not None:
+            self._end()
+        return f"{self._said}{self.console_tail()}"
 
 
 def _is_refusal(event: dict[str, Any], device: str) -> bool:

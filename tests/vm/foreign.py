@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Root images for an architecture that this machine cannot run: unpacked, with no code of theirs run on the way.
+
+No maintainer script runs, so what they would have made is made here, by tools of this machine; systemd makes its
+part (users, tmpfiles, ld.so.cache) and kdump-tools its initrd when the guest boots for the first time.
+"""
+
+import shutil
+from pathlib import Path
+
+from tests.vm import build, cache
+from tests.vm.build import Image
+from tests.vm.guests import Guest
+from tests.vm.recipe import EXCLUDED, PACKAGES
+
+# What debootstrap's variants have without being asked, as far as the guest needs it, and what initrd.py needs.
+ADDITIONAL = ("e2fsprogs", "busybox-static")
+
+# Foreign ones beyond recipe.EXCLUDED.
+EXCLUDED_FOREIGN = ("*/lib/modules/*/kernel/arch/*/kvm/*",)
+
+# $1 is the new root, $2 holds what is put on top and initrd.py. "which" and "awk" are Debian's alternatives.
+UNPACKED = """\
+set -e
+umask 022
+cd "$1"
+cp -R "$2/overlay/." .
+cp usr/share/base-passwd/passwd.master etc/passwd
+cp usr/share/base-passwd/group.master etc/group
+sed 's/:.*/:*:19000:0:99999:7:::/' etc/passwd > etc/shadow
+chmod 640 etc/shadow
+ln -s /run var/run
+ln -s /run/lock var/lock
+ln -s mawk usr/bin/awk
+ln -s which.debianutils usr/bin/which
+cp usr/share/kdump-tools/kdump-tools.conf etc/default/kdump-tools
+mkdir -p etc/systemd/system/basic.target.wants
+ln -s /usr/lib/systemd/system/kdump-tools.service etc/systemd/system/basic.target.wants
+depmod -b . "$(ls usr/lib/modules)"
+python3 "$2/initrd.py" .
+"""
+
+# Python as packages unpack it is source alone, and to compile that in emulation takes seconds for every command.
+# Only what root may write to is kept, so it is root who imports it all once, at the first boot.
+WARM_UP = """\
+[Unit]
+Description=Compile what Python will be asked for
+ConditionPathExists=!/var/lib/warm
+[Service]
+Type=oneshot
+ExecStart=python3 -m compileall -q -j 2 /usr/lib/python3
+ExecStart=python3 -c 'import asyncio, argparse, tomllib, pydantic.dataclasses, pyudev, structlog, systemd.journal'
+ExecStart=touch /var/lib/warm
+"""
+
+
+def image(guest: Guest) -> Image:
+    """Return the guest's image, built if the cache has none made by this very recipe."""
+    here = Path(__file__)
+    names = (here.name, "initrd.py", "build.py", "recipe.py", build.AGENT)
+    version = cache.key(guest, *(here.with_name(name).read_text() for name in names))
+    directory = cache.produce(
+        cache.cache_root() / "images", guest.name, version, lambda partial: _build(guest, partial)
+    )
+    return Image(directory)
+
+
+def _build(guest: Guest, directory: Path) -> None:
+    overlay = directory / "overlay"
+    build._write_overlay(overlay)
+    units = overlay / "etc/systemd/system"
+    (units / "warm-up.service").write_text(WARM_UP)
+    (units / "multi-user.target.wants").mkdir()
+    (units / "multi-user.target.wants/warm-up.service").symlink_to("../warm-up.service")
+    # All in a directory that the other user, whom an unprivileged mmdebstrap runs as, may enter.
+    shutil.copyfile(Path(__file__).with_name("initrd.py"), directory / "initrd.py")
+    script = directory / "unpacked"
+    script.write_text(UNPACKED)
+    sources = directory / "sources.list"
+    sources.write_text(_release(build.apt_sources(guest), guest.suite))
+    rootfs = directory / "rootfs.tar"
+    build._run(
+        *("mmdebstrap", "--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*EXCLUDED, *EXCLUDED_FOREIGN)),
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        "--include=?essential",  # one that holds a pattern holds nothing else
+        f"--include={','.join((*PACKAGES, *ADDITIONAL, guest.kernel_package))}",
+        f'--extract-hook=sh {script} "$1" {directory}',
+        *(guest.suite, str(rootfs), str(sources)),
+    )
+    build._extract_boot(rootfs, guest.arch.kernel_image, directory)
+    build._make_disk(rootfs, directory / "disk.raw")
+    rootfs.unlink()
+    shutil.rmtree(overlay)
+
+
+def _release(sources: str, suite: str) -> str:
+    """The release itself, of apt sources: mirrors may lack the updates of architectures that nobody there uses."""
+    return "".join(line for line in sources.splitlines(keepends=True) if line.split()[2] == suite)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""PowerPC: an FDT tells the capture kernel of its CPUs, and kexec-tools looks no further than the RAM at boot."""
+
+import pytest
+
+from tests.vm import kdump
+from tests.vm.agent import CommandFailed
+from tests.vm.channel import VmLost
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+pytestmark = [pytest.mark.long, pytest.mark.guests("debian13-ppc64el")]
+
+# A way to load → what crash_hotplug says, and whether the kernel keeps the image current. This kernel has no
+# kexec_file_load: -a silently falls back, and what the kernel may do then hangs on --hotplug alone.
+KNOWN = {
+    ("-c",): (("0", "0"), False),
+    ("-c", "--hotplug"): (("1", "1"), True),
+    ("-a",): (("0", "0"), False),
+    ("-a", "--hotplug"): (("1", "1"), True),
+}
+
+DIES_S = 30.0  # a capture kernel is past its first steps long before
+
+# Base and size of the reservation.
+RESERVATION = "cd /proc/device-tree/chosen; cat linux,crashkernel-{base,size} | od -An -tu8 --endian=big"
+
+
+def test_truth_table_powerpc(machine: Machine, result: Result) -> None:
+    """Flag, kimage and verdict agree, however the image was loaded."""
+    found = {}
+    for options in KNOWN:
+        kdump.load(machine, *options)
+        seen = kdump.inspect(machine)
+        kimage = seen["image"]["kimage"]
+        assert not kimage["file_mode"]
+        assert seen["verdict"]["state"] == "current", options
+        found[options] = (kdump.crash_hotplug(machine), kimage["updatable"])
+    assert found == KNOWN
+    with pytest.raises(CommandFailed, match="exit code 253"):
+        kdump.load(machine, "-s")
+    result.verdict = "flag, kimage and verdict agree; -s is refused"
+
+
+def test_ppc_cpu_baseline(bare: Machine, result: Result) -> None:
+    """Without kdumphpd: a crash on a CPU that came after the load, and the capture kernel does not know it."""
+    kdump.load(bare, "-c")
+    bare.add_cpu()
+    bare.wait_until("[ $(nproc) = 2 ]")
+    bare.run("udevadm settle --timeout=120", timeout=150)
+    base, size = map(int, bare.run(f"bash -c '{RESERVATION}'").stdout.split())
+    with pytest.raises(VmLost, match="no reboot"):
+        bare.crash(DIES_S, cpu=1)
+    # It dies before it has a console, "Failed to identify boot CPU", so its log is looked for where it lies.
+    assert b"kernel BUG at arch/powerpc/kernel/prom.c" in bare.memory(base, size)
+    result.load = "-c"
+    result.verdict = "the capture kernel dies on its first steps: it does not know the CPU that it runs on"
+
+
+def test_ppc_cpu(machine: Machine, result: Result) -> None:
+    """The CPU is in the FDT in memory after one reload, and a crash on it is dumped."""
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    machine.add_cpu()
+    after = kdump.wait_answered(machine, before)
+    assert after.last["events"] == 1
+    assert after.sentence.startswith("CPU 1 came: ")
+    assert "(CPU 1 not in the FDT), reloaded in " in after.sentence
+    assert after.reloads == before.reloads + 1
+    seen = kdump.inspect(machine)
+    assert seen["verdict"]["state"] == "current"
+    assert [cpu["name"] for cpu in seen["image"]["fdt"]["cpus"]] == ["PowerPC,POWER9@0", "PowerPC,POWER9@1"]
+    kdump.record(result, before, after, load="-c", verdict="stale, then current; the crash was dumped")
+    console = machine.crash(cpu=1)
+    assert "saved vmcore in /var/crash/" in console
+
+
+def test_ppc_memory(machine: Machine, result: Result) -> None:
+    """An image that the kernel may update: it does, and the verdict agrees."""
+    kdump.load(machine, "-c", "--hotplug")
+    before = kdump.seen(machine)
+    machine.add_memory(512)
+    after = kdump.wait_answered(machine, before, events=4)
+    assert after.sentence.endswith(": the kernel updated the kdump image itself")
+    assert after.reloads == before.reloads
+    [(first, last)] = kdump.dimms(machine)
+    assert kdump.image_has(machine, first, last)
+    verdict = kdump.inspect(machine)["verdict"]["state"]
+    assert verdict == "current"
+    kdump.record(result, before, after, load="-c --hotplug", verdict=verdict)
+
+
+def test_ppc_memory_limit(machine: Machine, result: Result) -> None:
+    """One that it may not: the reload leaves the memory out (linux,memory-limit). It is said, and not tried again."""
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    machine.add_memory(512)
+    once = kdump.wait_answered(machine, before, events=4)
+    [(first, last)] = kdump.dimms(machine)
+    lack = f"0x{first:x}-0x{last:x} (512 MiB) is missing from the elfcorehdr"
+    assert lack in once.sentence
+    assert once.last["outcome"] == "stale"
+    assert once.reloads == before.reloads + 1
+
+    machine.add_cpu()
+    after = kdump.wait_answered(machine, once)
+    assert lack in after.sentence
+    assert after.reloads == once.reloads
+    verdict = kdump.inspect(machine)["verdict"]
+    assert (verdict["state"], verdict["missing"]) == ("stale", [[first, last]])
+    kdump.record(result, before, after, load="-c", verdict="stale")
