@@ -19,29 +19,32 @@ ADDITIONAL = ("e2fsprogs", "busybox-static")
 # Foreign ones beyond recipe.EXCLUDED.
 EXCLUDED_FOREIGN = ("*/lib/modules/*/kernel/arch/*/kvm/*",)
 
-# $1 is the new root, $2 holds what is put on top and initrd.py. "which" and "awk" are Debian's alternatives.
-UNPACKED = """\
+INITRD = "usr/local/lib/initrd.py"
+
+# $1 is the new root. "which" and "awk" are Debian's alternatives.
+UNPACKED = f"""
 set -e
 umask 022
 cd "$1"
-cp -R "$2/overlay/." .
+chown -R 0:0 etc usr/local/lib
 cp usr/share/base-passwd/passwd.master etc/passwd
 cp usr/share/base-passwd/group.master etc/group
 sed 's/:.*/:*:19000:0:99999:7:::/' etc/passwd > etc/shadow
 chmod 640 etc/shadow
-ln -s /run var/run
-ln -s /run/lock var/lock
+ln -s ../run var/run
+ln -s ../run/lock var/lock
 ln -s mawk usr/bin/awk
 ln -s which.debianutils usr/bin/which
 cp usr/share/kdump-tools/kdump-tools.conf etc/default/kdump-tools
 mkdir -p etc/systemd/system/basic.target.wants
 ln -s /usr/lib/systemd/system/kdump-tools.service etc/systemd/system/basic.target.wants
 depmod -b . "$(ls usr/lib/modules)"
-python3 "$2/initrd.py" .
+python3 {INITRD} .
+rm {INITRD}
 """
 
 # Python as packages unpack it is source alone, and to compile that in emulation takes seconds for every command.
-# Only what root may write to is kept, so it is root who imports it all once, at the first boot.
+# Only root may keep what was compiled, so it is root who imports it all once, at the first boot.
 WARM_UP = """\
 [Unit]
 Description=Compile what Python will be asked for
@@ -72,20 +75,18 @@ def _build(guest: Guest, directory: Path) -> None:
     (units / "warm-up.service").write_text(WARM_UP)
     (units / "multi-user.target.wants").mkdir()
     (units / "multi-user.target.wants/warm-up.service").symlink_to("../warm-up.service")
-    # All in a directory that the other user, whom an unprivileged mmdebstrap runs as, may enter.
-    shutil.copyfile(Path(__file__).with_name("initrd.py"), directory / "initrd.py")
-    script = directory / "unpacked"
-    script.write_text(UNPACKED)
+    shutil.copyfile(Path(__file__).with_name("initrd.py"), overlay / INITRD)
+    build._run("chmod", "-R", "a+rX", str(overlay))  # whatever the umask
     sources = directory / "sources.list"
     sources.write_text(_release(build.apt_sources(guest), guest.suite))
     rootfs = directory / "rootfs.tar"
     build._run(
         *("mmdebstrap", "--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*EXCLUDED, *EXCLUDED_FOREIGN)),
-        '--aptopt=Acquire::Check-Valid-Until "false"',
+        *('--aptopt=Acquire::Check-Valid-Until "false"', "--skip=cleanup/reproducible/machine-id"),
         "--include=?essential",  # one that holds a pattern holds nothing else
         f"--include={','.join((*PACKAGES, *ADDITIONAL, guest.kernel_package))}",
-        f'--extract-hook=sh {script} "$1" {directory}',
+        *(f"--extract-hook=sync-in {overlay} /", f"--extract-hook={UNPACKED}"),
         *(guest.suite, str(rootfs), str(sources)),
     )
     build._extract_boot(rootfs, guest.arch.kernel_image, directory)

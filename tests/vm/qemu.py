@@ -19,6 +19,7 @@ from tests.vm.qmp import Qmp
 BOOT_S = 600.0
 RESTORE_S = 120.0
 UNPLUG_S = 60.0
+IDLE_S = 2.0
 
 
 class HotplugFailed(AssertionError):  # noqa: N818
@@ -184,8 +185,9 @@ class Machine:
     # -- freezing and restoring -----------------------------------------------------------------------------
 
     def freeze(self, state: Path) -> None:
-        """Pause the running machine and save it to `state`: from there and its disk others go on."""
+        """Pause the running machine, idle, and save it to `state`: from there and its disk others go on."""
         self.run("sync")
+        time.sleep(IDLE_S)
         self.qmp.execute("stop")
         self.qmp.execute("migrate-set-parameters", max_bandwidth=1 << 40)
         self.qmp.execute("migrate", uri=f"exec:exec cat > {shlex.quote(str(state))}")

@@ -10,7 +10,6 @@ import contextlib
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from tests.vm.guests import Guest
 from tests.vm.qemu import Machine
 
 FREEZES = 8
-IDLE_S = 2.0
 TRIAL_S = 15.0
 
 # What a booted guest must be before it is frozen: done with booting, kdump armed, and quiet.
@@ -101,7 +99,6 @@ def _freeze(machine: Machine, snapshot: Snapshot, payload: Path | None = None) -
     goes on, finds a reason to program the decrementer anew. A guest that is idle mostly does.
     """
     for _ in range(FREEZES):
-        time.sleep(IDLE_S)
         machine.freeze(snapshot.state)
         with (
             tempfile.TemporaryDirectory(prefix="trial-", dir=snapshot.directory) as workdir,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import cache, payload, results
+from tests.vm import cache, initrd, payload, results
 from tests.vm.guests import GUESTS
 from tests.vm.results import Result
 
@@ -51,3 +51,11 @@ def test_equal_trees_are_equal_payloads(tmp_path: Path) -> None:
 
 def test_guest_names_are_what_tests_select_them_by() -> None:
     assert all(name == guest.name for name, guest in GUESTS.items())
+
+
+def test_an_initrd_loads_a_module_after_those_it_needs(tmp_path: Path) -> None:
+    dependencies = "ext4.ko.xz: jbd2.ko.xz crc16.ko.xz\njbd2.ko.xz: crc16.ko.xz\ncrc16.ko.xz:\n"
+    (tmp_path / "modules.dep").write_text(dependencies)
+    (tmp_path / "modules.builtin").write_text("kernel/crypto/crc32c_generic.ko\nkernel/drivers/block/virtio_blk.ko\n")
+    names = [path.name for path in initrd.modules(tmp_path)]
+    assert names == ["crc16.ko.xz", "jbd2.ko.xz", "ext4.ko.xz"]
