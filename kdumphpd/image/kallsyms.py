@@ -7,7 +7,9 @@ from pathlib import Path
 
 from kdumphpd.image.errors import Reason, UnreadableError
 
-CHUNK = 1 << 20  # bytes; larger by far than a line, which KSYM_NAME_LEN bounds to some 600
+# Bytes; larger by far than a line, which KSYM_NAME_LEN bounds to some 600, and than what one read gives (seq_file).
+# From 128 KiB on malloc maps memory anew for every read, which took twice as long.
+CHUNK = 1 << 16
 
 
 def find_symbols(root: Path, wanted: Iterable[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from kdumphpd.image.btf import Field, Struct, extract
 from kdumphpd.image.elf import ByteOrder
 from kdumphpd.image.errors import ParseError
 from kdumphpd.image.ranges import Range
+from kdumphpd.kernel.crash_hotplug import mainline_rule, powerpc_series_rule
 
 KEXEC_TYPE_CRASH = 1
 HOTPLUG_BITS = ("hotplug_support", "update_elfcorehdr", "update_fdt")
@@ -45,7 +46,17 @@ class KImage:
     @property
     def updatable(self) -> bool:
         """Whether the kernel is to keep this image up to date: arch_crash_hotplug_support()."""
-        return bool(self.hotplug_bits) and (self.file_mode or all(self.hotplug_bits.values()))
+        bits = self.hotplug_bits
+        if not bits:
+            return False
+        if "hotplug_support" in bits:
+            return mainline_rule(file_mode=self.file_mode, hotplug_support=bits["hotplug_support"])
+        # A permission that this kernel does not know is one that it does not ask for.
+        return powerpc_series_rule(
+            file_mode=self.file_mode,
+            update_elfcorehdr=bits.get("update_elfcorehdr", True),
+            update_fdt=bits.get("update_fdt", True),
+        )
 
 
 def parse_kimage(data: bytes, structs: dict[str, Struct], byteorder: ByteOrder) -> KImage:

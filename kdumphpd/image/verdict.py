@@ -9,7 +9,7 @@ from typing import Any
 from kdumphpd.ids import IdSet
 from kdumphpd.image.errors import Reason, UnreadableError
 from kdumphpd.image.machine import Machine
-from kdumphpd.image.ranges import Range, Ranges, format_size, subtract, union
+from kdumphpd.image.ranges import Range, Ranges, format_size, overlaps, subtract, union
 from kdumphpd.image.reader import Image
 
 # On x86 the kernel leaves the first MiB out of the elfcorehdr (elf_header_exclude_ranges(), since 5.6) and
@@ -50,6 +50,18 @@ class Verdict:
         """Return it ready for JSON: a range is [start, end], both inclusive."""
         return asdict(self)
 
+    def shares_a_fault(self, other: "Verdict") -> bool:
+        """Whether both are stale, and something that is wrong with one is wrong with the other."""
+        if not self.state is other.state is State.STALE:
+            return False
+        return bool(
+            any(overlaps(self.missing, r) for r in other.missing)
+            or any(overlaps(self.gone, r) for r in other.gone)
+            or set(self.cpus_without_note) & set(other.cpus_without_note)
+            or set(self.cpus_not_in_fdt) & set(other.cpus_not_in_fdt)
+            or (self.detail and self.detail == other.detail)
+        )
+
     def sentence(self) -> str:
         """Return it in words: "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr"."""
         match self.state:
@@ -68,7 +80,7 @@ class Verdict:
             parts.append(f"no note in the elfcorehdr for CPU {IdSet(self.cpus_without_note)}")
         if self.cpus_not_in_fdt:
             parts.append(f"CPU {IdSet(self.cpus_not_in_fdt)} not in the FDT")
-        return "; ".join(parts)
+        return "; ".join(parts) or self.detail
 
 
 def judge(image: Image, machine: Machine) -> Verdict:

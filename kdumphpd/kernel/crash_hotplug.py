@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.files import read_flag
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.storm import Subsystem
+
+ATTRIBUTE = "sys/devices/system/{}/crash_hotplug"
 
 # A `0` is also the answer while somebody holds the kexec lock; a load holds it for long on a slow machine.
 SECOND_READ_PAUSE = 0.5  # seconds
@@ -68,12 +71,17 @@ def mainline_rule(*, file_mode: bool, hotplug_support: bool) -> bool:
 def read_answer(root: Path, subsystem: Subsystem) -> tuple[Answer, str]:
     """One read of one attribute: the answer, and what the system said where it was unreadable."""
     try:
-        flag = read_flag(root, f"sys/devices/system/{subsystem}/crash_hotplug")
+        flag = read_flag(root, ATTRIBUTE.format(subsystem))
     except OSError as error:
         return Answer.UNREADABLE, str(error)
     if flag is None:
         return Answer.UNSUPPORTED, ""
     return (Answer.YES if flag else Answer.NO), ""
+
+
+def is_known(root: Path) -> bool:
+    """Whether this kernel updates images at all. Takes no lock: the attributes are looked for, not read."""
+    return any((root / ATTRIBUTE.format(subsystem)).exists() for subsystem in Subsystem)
 
 
 def look(
@@ -85,6 +93,9 @@ def look(
     first, one later second read the last.
     """
     try:
+        fadump = read_fadump(root)
+        if fadump.enabled:
+            return _of_fadump(fadump)
         loaded = image_loaded(root, sleep)
     except OSError as error:
         return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE, detail=str(error))
@@ -102,3 +113,9 @@ def look(
         memory=answers[Subsystem.MEMORY][0],
         detail="; ".join(filter(None, (detail for _, detail in answers.values()))),
     )
+
+
+def _of_fadump(fadump: Fadump) -> Capability:
+    """fadump leaves CPUs to the firmware, and memory to its own capture kernel where it is hotplug_ready."""
+    memory = Answer.YES if fadump.hotplug_ready else Answer.NO
+    return Capability(loaded=fadump.registered, cpu=Answer.YES, memory=memory)

@@ -6,6 +6,11 @@ from pathlib import Path
 
 from kdumphpd.kernel.files import read_flag
 
+# New home first; the old one is a compat link there, and the only one on older kernels.
+ENABLED = ("sys/kernel/fadump/enabled", "sys/kernel/fadump_enabled")
+REGISTERED = ("sys/kernel/fadump/registered", "sys/kernel/fadump_registered")
+HOTPLUG_READY = "sys/kernel/fadump/hotplug_ready"
+
 
 @dataclass(frozen=True, slots=True)
 class Fadump:
@@ -20,11 +25,11 @@ class Fadump:
 
 def read_fadump(root: Path) -> Fadump:
     """The state of fadump; all False where there is none. Raises OSError where it can't be read."""
-    enabled = read_flag(root, "sys/kernel/fadump/enabled", "sys/kernel/fadump_enabled") or False
+    enabled = read_flag(root, *ENABLED) or False
     if not enabled:
         return Fadump(enabled=False, registered=False, hotplug_ready=False)
     return Fadump(
         enabled=True,
-        registered=read_flag(root, "sys/kernel/fadump/registered", "sys/kernel/fadump_registered") or False,
-        hotplug_ready=read_flag(root, "sys/kernel/fadump/hotplug_ready") or False,
+        registered=read_flag(root, *REGISTERED) or False,
+        hotplug_ready=read_flag(root, HOTPLUG_READY) or False,
     )

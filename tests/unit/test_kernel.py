@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kdumphpd.kernel import loaded
 from kdumphpd.kernel.crash_hotplug import (
     SECOND_READ_PAUSE,
     Answer,
@@ -15,7 +17,7 @@ from kdumphpd.kernel.crash_hotplug import (
 )
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.files import MAX_ATTRIBUTE, read_attribute, read_flag
-from kdumphpd.kernel.loaded import RECHECKS, crash_loaded, elfcorehdr_is_sized, image_loaded
+from kdumphpd.kernel.loaded import RECHECKS, crash_loaded, elfcorehdr_is_sized, image_loaded, reservation
 from kdumphpd.kernel.memory import block_size
 from kdumphpd.storm import Subsystem
 from tests.unit.trees import CPU_HOTPLUG, CRASH_LOADED, MEMORY_HOTPLUG, OLD_CRASH_LOADED, kernel, opened, put
@@ -157,6 +159,26 @@ def test_the_room_for_an_elfcorehdr_is_known_from_either_place(tmp_path: Path, p
     assert not elfcorehdr_is_sized(tmp_path)
     put(tmp_path, {path: "1048576\n"})
     assert elfcorehdr_is_sized(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["sys/kernel/kexec/crash_size", "sys/kernel/kexec_crash_size"])
+def test_the_size_of_the_reservation_is_known_from_either_place(tmp_path: Path, path: str) -> None:
+    assert reservation(tmp_path) is None
+    put(tmp_path, {path: "268435456\n"})
+    assert reservation(tmp_path) == 256 << 20
+
+
+def test_the_size_of_the_reservation_is_not_known_where_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, {"sys/kernel/kexec/crash_size": "much\n"})
+    assert reservation(tmp_path) is None
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(loaded, "read_attribute", busy)
+    assert reservation(tmp_path) is None
 
 
 # --- by which rule the kernel decides ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 PACKAGES = (
     *("systemd", "systemd-sysv", "udev", "dbus", "kmod", "procps", "iproute2", "util-linux", "zstd"),
+    "apt",
     *("kdump-tools", "kexec-tools", "makedumpfile", "initramfs-tools", "lz4"),
     *("python3", "python3-pyudev", "python3-systemd", "python3-pydantic", "python3-structlog"),
 )
@@ -23,6 +24,7 @@ EXCLUDED = (
 
 # Boots are emulated, so every second of the host is many of the guest: nothing runs that no scenario needs.
 MASKED = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer"),
     *("e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "dpkg-db-backup.timer"),
     *("systemd-tmpfiles-clean.timer", "getty.target", "systemd-logind.service", "systemd-binfmt.service"),
     *("systemd-update-utmp.service", "systemd-update-utmp-runlevel.service", "systemd-pstore.service"),

@@ -4,9 +4,11 @@
 import pytest
 
 from tests.vm.agent import CommandFailed, CommandTimeout
-from tests.vm.guests import Guest
+from tests.vm.guests import GUESTS, Guest
 from tests.vm.qemu import Machine
 from tests.vm.snapshot import Snapshot
+
+pytestmark = pytest.mark.guests(*GUESTS)
 
 BLOCKS = "ls -d /sys/devices/system/memory/memory*"
 

@@ -9,7 +9,7 @@ from tests.vm.channel import VmLost
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
-pytestmark = [pytest.mark.long, pytest.mark.guests("debian13-ppc64el")]
+pytestmark = pytest.mark.guests("debian13-ppc64el")
 
 # A way to load → what crash_hotplug says, and whether the kernel keeps the image current. This kernel has no
 # kexec_file_load: -a silently falls back, and what the kernel may do then hangs on --hotplug alone.

@@ -224,3 +224,26 @@ def test_image_and_verdict_are_ready_for_json() -> None:
     assert (image["kimage"]["updatable"], image["fdt"]["room"]) == (True, 0)
     verdict = json.loads(json.dumps(judge(IMAGE, with_ram(*LOW, DIMM)).to_dict()))
     assert (verdict["state"], verdict["missing"]) == ("stale", [[4 * GIB, 5 * GIB - 1]])
+
+
+A, B = Range(4 * GIB, 5 * GIB - 1), Range(6 * GIB, 7 * GIB - 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, missing=(Range(A.end, A.end + 10),)), True),
+        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, missing=(B,)), False),
+        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, gone=(A,)), False),
+        (Verdict(State.STALE, gone=(A, B)), Verdict(State.STALE, gone=(B,)), True),
+        (Verdict(State.STALE, cpus_without_note=(1, 2)), Verdict(State.STALE, cpus_without_note=(2,)), True),
+        (Verdict(State.STALE, cpus_not_in_fdt=(1,)), Verdict(State.STALE, cpus_not_in_fdt=(1,)), True),
+        (Verdict(State.STALE, cpus_not_in_fdt=(1,)), Verdict(State.STALE, cpus_without_note=(1,)), False),
+        (Verdict(State.STALE, detail="x"), Verdict(State.STALE, detail="x"), True),
+        (Verdict(State.STALE, missing=(A,)), CURRENT, False),
+        (CURRENT, CURRENT, False),
+    ],
+)
+def test_a_fault_is_shared_where_the_same_thing_is_wrong(one: Verdict, other: Verdict, *, shared: bool) -> None:
+    assert one.shares_a_fault(other) is shared
+    assert other.shares_a_fault(one) is shared

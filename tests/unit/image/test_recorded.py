@@ -3,6 +3,7 @@
 
 import json
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdumphpd.ids import IdSet
-from kdumphpd.image import reader
+from kdumphpd.image import fdt, reader
 from kdumphpd.image.elf import ByteOrder
 from kdumphpd.image.elfcorehdr import parse_elfcorehdr
 from kdumphpd.image.examine import examine
@@ -22,7 +23,7 @@ from kdumphpd.image.fdt import parse_fdt
 from kdumphpd.image.kcore import Kcore, parse_kcore
 from kdumphpd.image.kimage import KImage, parse_kimage
 from kdumphpd.image.layout import MEMBERS, parse_structs
-from kdumphpd.image.ranges import Range, Ranges, subtract
+from kdumphpd.image.ranges import Range, Ranges, overlaps, subtract, union
 from kdumphpd.image.verdict import FIRST_MIB
 from tests.property.image.test_image_properties import feed, mutations
 from tests.unit.image import builder
@@ -34,6 +35,7 @@ WAYS = {
     "x86_64 6.1": {"s", "c"},  # its kexec has no --hotplug
     "x86_64 6.12": {"s", "c", "c-hotplug"},
     "x86_64 7.3": {"s", "c", "c-hotplug"},
+    "ppc64le 6.12": {"c", "c-hotplug"},  # its kernel has no kexec_file_load
 }
 
 
@@ -121,6 +123,14 @@ class Load:
         data, byteorder = self.kcore().read_virtual(int(address, 16), 16), self.kernel.byteorder
         return (Range(int.from_bytes(data[:8], byteorder), int.from_bytes(data[8:], byteorder)),)
 
+    def rtas(self) -> Ranges:
+        """The pages of RTAS, a part of PowerPC's firmware that was put into RAM at boot."""
+        if self.x86:
+            return ()
+        tree = self.part("fdt")
+        start, size = cell(tree, b"linux,rtas-base"), cell(tree, b"rtas-size")
+        return (Range(start, (start + size - 1) | (self.kernel["page_size"] - 1)),)
+
     def online(self) -> IdSet:
         return IdSet.parse(self["files"][f"{CPUS}/online"])
 
@@ -131,6 +141,14 @@ class Load:
         for path, data in files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(data)
+
+
+def cell(tree: bytes, name: bytes) -> int:
+    """The value of a property of four bytes, the first of that name in a flattened device tree."""
+    strings = int.from_bytes(tree[12:16], "big")
+    head = struct.pack(">III", fdt.PROP, 4, tree.index(b"\0" + name + b"\0", strings) + 1 - strings)
+    at = tree.index(head) + len(head)
+    return int.from_bytes(tree[at : at + 4], "big")
 
 
 CPUS = "sys/devices/system/cpu"
@@ -179,7 +197,10 @@ def test_kimage_agrees_with_what_kexec_did_and_the_kernel_says(load: Load) -> No
 
 @OF_LOADS
 def test_elfcorehdr_covers_system_ram_and_cpus_unless_hotplug_passed_it_by(load: Load) -> None:
-    """Exactly System RAM without the reservation and without the first MiB, which loaders treat differently."""
+    """Exactly System RAM without the reservation, whatever of the first MiB, and RTAS although it may be reserved.
+
+    Loaders treat the first MiB differently. PowerPC's and its kernel list RTAS (get_crash_memory_ranges()).
+    """
     elfcorehdr = parse_elfcorehdr(load.part("elfcorehdr"))
     dimm = (Range(*load["dimm"]),) if load.plugged or load.unplugged else ()
     missing = dimm if load.plugged and not load.updated else ()
@@ -191,7 +212,8 @@ def test_elfcorehdr_covers_system_ram_and_cpus_unless_hotplug_passed_it_by(load:
 
     ram = subtract(load.lines("System RAM"), load.reserved())
     assert load.pages(subtract(ram, elfcorehdr.loads, (FIRST_MIB,))) == missing
-    assert load.pages(subtract(elfcorehdr.loads, ram, (FIRST_MIB,))) == gone
+    assert load.pages(subtract(elfcorehdr.loads, ram, load.rtas(), (FIRST_MIB,))) == gone
+    assert all(overlaps(union(elfcorehdr.loads), extent) for extent in load.rtas())
 
     notes = {n: int(load["files"][f"{CPUS}/cpu{n}/crash_notes"], 16) for n in load.online()}
     assert {n for n, note in notes.items() if note not in elfcorehdr.notes} == new
