@@ -5,11 +5,23 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from kdumphpd.config import Config
 from kdumphpd.protocol import MAX_LINE, SOCKET, Progress, ProtocolError, Result, Verb, decode
+
+# What may each take as long as a loader: the distribution's unit, its lock, and the ways to load.
+STEPS = 5
+
+# Start, turn, and the looks at the image.
+MARGIN = 90.0  # seconds
 
 
 class RearmUnavailable(Exception):  # noqa: N818 - a state of affairs, not a mistake
     """Root's part gave no result; the message says what happened and where to look."""
+
+
+def longest(config: Config) -> float:
+    """Seconds that a request may take: each of its waits and loads to the limit, and our own part."""
+    return STEPS * config.reload.timeout + MARGIN
 
 
 async def request(

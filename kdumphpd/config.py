@@ -6,6 +6,7 @@ validates them, in the part of its interface that 1.10 and 2.x share, and stays 
 """
 
 import dataclasses
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -29,8 +30,18 @@ class ConfigError(Exception):
 
 class Loader(StrEnum):
     AUTO = "auto"
+    FADUMP = "fadump"
+    KDUMPCTL = "kdumpctl"
+    SUSE = "suse"
     KDUMP_TOOLS = "kdump-tools"
     KEXEC = "kexec"
+    COMMAND = "command"
+
+
+class SyscallChoice(StrEnum):
+    AUTO = "auto"
+    FILE = "file"
+    LOAD = "load"
 
 
 class Verify(StrEnum):
@@ -61,8 +72,33 @@ class KexecConfig:
 
 @dataclass(frozen=True)
 class ReloadConfig:
-    loader: Loader = Field(default=Loader.AUTO, description="who loads the image")
-    timeout: float = Field(default=120.0, ge=1, le=3600, description="seconds after which a loader is ended")
+    loader: Loader = Field(
+        default=Loader.AUTO, description="who loads the image; auto: what is installed and enabled here"
+    )
+    method: SyscallChoice = Field(
+        default=SyscallChoice.AUTO,
+        description="with which syscall kexec loads it; file: kexec_file_load; load: kexec_load; auto: of those that "
+        "are permitted and leave an image which the kernel keeps current the one with the shortest time without an "
+        "image",
+    )
+    timeout: float = Field(
+        default=120.0, ge=1, le=3600, description="seconds after which a loader is ended, with all that it started"
+    )
+    max_unprotected: float = Field(
+        default=0.05,
+        ge=0.001,
+        le=1,
+        description="largest share of time that reloads may leave the machine without an image; a reload that "
+        "comes too early for it is put off",
+    )
+    upgrade: bool = Field(
+        default=True,
+        description="reload once, at the start, an image that describes the machine but that the kernel, which "
+        "could keep it current, was not permitted to touch",
+    )
+    command: tuple[str, ...] = Field(
+        default=(), description='what loader = "command" runs: program and arguments, without a shell'
+    )
     kexec: KexecConfig = Field(default_factory=KexecConfig, description='what loader = "kexec" loads')
 
 
@@ -70,8 +106,8 @@ class ReloadConfig:
 class VerifyConfig:
     image: Verify = Field(
         default=Verify.ALWAYS,
-        description="when the loaded image is read: always, only where the kernel does not say that it keeps "
-        "it current, never",
+        description="when the loaded image is read; in-doubt: only where the kernel does not say that it keeps it "
+        "current; never: the kernel's word decides",
     )
 
 
@@ -91,6 +127,29 @@ def load(root: Path) -> Config:
         _check_keys(addition, Config, path)
         _merge(table, addition, path, origin)
     return _validate(table, origin)
+
+
+def keep(config: Config, path: Path) -> None:
+    """Note a configuration that is right, for recall(). Raises OSError."""
+    text = json.dumps(dataclasses.asdict(config))
+    try:
+        if path.read_text() == text:
+            return
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
+    draft = path.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def recall(path: Path) -> Config:
+    """The configuration that was noted last. Raises ConfigError where there is none."""
+    try:
+        table = json.loads(path.read_text())
+        _check_keys(table, Config, path)
+        return _validate(table, {})
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"no earlier configuration is known: {error}") from error
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -149,6 +208,10 @@ def _is_of_kind(value: Any, kind: Any) -> bool:
         if isinstance(value, int) and not isinstance(value, bool):
             return abs(value) < 1 << 53
         return isinstance(value, float)
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind == tuple[str, ...]:
+        return isinstance(value, list) and all(isinstance(word, str) for word in value)
     return isinstance(value, str)
 
 
@@ -174,6 +237,12 @@ def _validate(table: Mapping[str, Any], origin: Mapping[str, Path]) -> Config:
             f"{path}: storm.max_delay ({config.storm.max_delay} s) is shorter than storm.quiet "
             f"({config.storm.quiet} s); a storm can't end before it is quiet"
         )
+    for loader, key, value in (
+        (Loader.KEXEC, "reload.kexec.kernel", config.reload.kexec.kernel),
+        (Loader.COMMAND, "reload.command", config.reload.command),
+    ):
+        if config.reload.loader is loader and not value:
+            raise ConfigError(f'{origin["reload.loader"]}: loader = "{loader}" needs {key}, which is not set')
     return config
 
 
@@ -209,6 +278,10 @@ def expected(dotted: str) -> str:
     if kind is float:
         low, high = bounds(dotted)
         return f"a number from {low:g} to {high:g}"
+    if kind is bool:
+        return "true or false"
+    if kind == tuple[str, ...]:
+        return "a list of texts in quotation marks"
     return "a text in quotation marks"
 
 
@@ -221,3 +294,20 @@ def bounds(dotted: str) -> tuple[float, float]:
         high = getattr(limit, "le", high)
     assert low is not None and high is not None, dotted  # noqa: S101 - every number here declares both
     return low, high
+
+
+def sections(config: Any = None, above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each section's dotted name with its keys and their defaults, in the order of their declaration."""
+    for field in dataclasses.fields(config or Config()):
+        value = getattr(config or Config(), field.name)
+        if dataclasses.is_dataclass(value):
+            name = above + field.name
+            keys = {key.name: getattr(value, key.name) for key in dataclasses.fields(value)}
+            yield name, {key: default for key, default in keys.items() if not dataclasses.is_dataclass(default)}
+            yield from sections(value, f"{name}.")
+
+
+def description(dotted: str) -> str:
+    """What a key or section is for, in words that begin in lower case and end without a full stop."""
+    info: Any = field_at(dotted).default
+    return str(info.description)

@@ -21,6 +21,7 @@ from kdumphpd.protocol import Result, Verb
 log = structlog.get_logger()
 
 EXIT_CONFIG = 78  # EX_CONFIG: systemd is told not to try again, it would only fail again
+STATUS_REFUSED = "The new configuration is in error and was not taken; see the journal"
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def _reload(root: Path, listener: Listener) -> None:
         listener.reconfigure(config.load(root))
     except config.ConfigError as error:
         log.error(f"keeping the old configuration: {error}", id=MessageId.CONFIG_REFUSED)
-        systemd.notify("STATUS=The new configuration is in error and was not taken; see the journal")
+        systemd.notify(f"STATUS={STATUS_REFUSED}")
     else:
         log.info("configuration reloaded", id=MessageId.CONFIG_RELOADED)
         listener.publish()

@@ -15,10 +15,10 @@ import structlog
 
 from kdumphpd import memo, messages, state
 from kdumphpd.backoff import Backoff
-from kdumphpd.client import RearmUnavailable
+from kdumphpd.client import RearmUnavailable, longest
 from kdumphpd.config import Config, Verify
 from kdumphpd.kernel import crash_hotplug
-from kdumphpd.kernel.loaded import crash_loaded
+from kdumphpd.kernel.loaded import armed_now
 from kdumphpd.kernel.memory import block_size
 from kdumphpd.messages import MessageId
 from kdumphpd.policy import Action, Decision, decide
@@ -39,10 +39,8 @@ REOPEN_PAUSE = 1.0  # seconds
 # Asks root's part for a verb, with a limit in seconds. Raises RearmUnavailable.
 Request = Callable[[Verb, float], Awaitable[Result]]
 
-# What the rearm step may take beyond its loader's own limit: start, its turn, two looks at the image.
-REARM_MARGIN = 90.0  # seconds
-
-FINE = frozenset({Outcome.CURRENT, Outcome.TRUSTED, Outcome.RELOADED, Outcome.NOTHING_LOADED})
+FINE = frozenset({Outcome.CURRENT, Outcome.TRUSTED, Outcome.RELOADED, Outcome.NOTHING_LOADED, Outcome.DEFERRED})
+RIGHT = FINE - {Outcome.RELOADED, Outcome.DEFERRED}
 
 
 class Listener:
@@ -57,6 +55,7 @@ class Listener:
         self._stirred = asyncio.Event()  # the coalescer has opened a storm
         self._backoff = Backoff()
         self._retry: asyncio.TimerHandle | None = None
+        self._verb = Verb.UPGRADE  # until root's part has seen to an image once
         self._monitor: Monitor | None = None
         self._state = state.State(started=time.time(), status="has just started", healthy=True, receive_buffer=0)
 
@@ -167,15 +166,24 @@ class Listener:
             return
         self._forget_retry()
         self._backoff.succeeded()
-        log.info(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
-        self._record(storm, decision, result, sentence, healthy=True)
-        if decision.action is Action.LEAVE_ALONE or (result and result.outcome is Outcome.NOTHING_LOADED):
+        deferred = result is not None and result.outcome is Outcome.DEFERRED
+        say = log.warning if deferred else log.info
+        self._report(storm, decision, result, message_id, sentence, say, healthy=not deferred)
+        if result is not None and deferred:
+            self._put_off(result.wait)
+        if _nothing_loaded(decision, result):
             self._watch_for_image(time.monotonic() + LOAD_MAY_TAKE)
+
+    def _put_off(self, wait: float) -> None:
+        """Another look once root's part may reload again; whatever changes until then is part of that one."""
+        now = time.monotonic()
+        self._coalescer.not_before = now + wait
+        self._assume("a reload was put off")
 
     def _watch_for_image(self, until: float) -> None:
         """Look at an image that somebody was loading. Reading crash_loaded takes no lock."""
         with contextlib.suppress(OSError):
-            if crash_loaded(self._root):
+            if armed_now(self._root):
                 self._assume("an image was loaded meanwhile")
                 return
         if time.monotonic() < until:
@@ -183,17 +191,14 @@ class Listener:
 
     async def _see_to(self, decision: Decision) -> Result | None:
         """Ask root's part where that is called for; None where it is not."""
-        match decision.action:
-            case Action.RELOAD:
-                wanted = True
-            case Action.KERNEL:
-                wanted = self._config.verify.image is Verify.ALWAYS
-            case _:
-                wanted = False
-        if not wanted:
+        verified = decision.action is Action.KERNEL and self._config.verify.image is Verify.ALWAYS
+        if decision.action is not Action.RELOAD and not verified:
             return None
         self._notify("STATUS=Seeing to the kdump image")
-        return await self._request(Verb.REARM, self._config.reload.timeout + REARM_MARGIN)
+        result = await self._request(self._verb, longest(self._config))
+        if result.armed and result.outcome is not Outcome.DEFERRED:
+            self._verb = Verb.REARM
+        return result
 
     def _failed(
         self,
@@ -210,33 +215,34 @@ class Listener:
             sentence += f"; trying again in {pause:g} s"
             self._forget_retry()
             self._retry = asyncio.get_running_loop().call_later(pause, self._assume, "the last attempt failed")
-        log.error(self._sentence(storm, sentence), id=message_id, **_fields(storm, decision, result))
         self._state.failures += 1
-        self._record(storm, decision, result, sentence, healthy=False)
+        self._report(storm, decision, result, message_id, sentence, log.error, healthy=False)
 
     def _forget_retry(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
 
-    def _sentence(self, storm: Storm, done: str) -> str:
-        return f"{messages.what_changed(storm, block_size(self._root))}: {done}"
-
-    def _record(
+    def _report(
         self,
         storm: Storm,
         decision: Decision,
         result: Result | None,
-        sentence: str,
+        message_id: MessageId,
+        done: str,
+        say: Callable[..., object],
         *,
         healthy: bool,
     ) -> None:
+        """One storm, in the journal and in the state file. `done` is the second half of its sentence."""
+        sentence = f"{messages.what_changed(storm, block_size(self._root))}: {done}"
+        say(sentence, id=message_id, **_fields(storm, decision, result))
         reloaded = result is not None and result.seconds > 0
-        was_right = result is None or result.outcome in FINE - {Outcome.RELOADED}
+        was_right = result is None or result.outcome in RIGHT
         unprotected = result.unprotected if result else 0.0
         self._state.last = state.LastStorm(
             ended=time.time(),
-            sentence=self._sentence(storm, sentence),
+            sentence=sentence,
             events=storm.events,
             action=decision.action,
             reason=decision.reason,
@@ -253,15 +259,22 @@ class Listener:
         self.publish()
 
 
+def _nothing_loaded(decision: Decision, result: Result | None) -> bool:
+    """Whether there was no image to see to, by our own look or by root's."""
+    return decision.action is Action.LEAVE_ALONE or (result is not None and result.outcome is Outcome.NOTHING_LOADED)
+
+
 def _status(decision: Decision, result: Result | None, *, healthy: bool) -> str:
     """STATUS= of systemctl status: how things stand, in one line."""
+    if result is not None and result.outcome is Outcome.DEFERRED:
+        return f"The kdump image is out of date; looking at it again in {result.wait:.0f} s"
     if not healthy:
         if result is None or result.outcome is Outcome.REFUSED:
             return "The rearm step does not answer; the kdump image may be out of date"
         if not result.armed:
             return "UNPROTECTED: no kdump image is loaded, trying again"
         return "The kdump image is out of date; see the journal"
-    if decision.action is Action.LEAVE_ALONE or (result and result.outcome is Outcome.NOTHING_LOADED):
+    if _nothing_loaded(decision, result):
         return "No kdump image is loaded, and none was loaded by us; nothing to keep armed"
     by_kernel = result.kernel_updates if result else decision.action is Action.KERNEL
     return "Armed; the kernel keeps the image current" if by_kernel else "Armed; reloading when the machine changes"
@@ -291,6 +304,7 @@ def _fields(storm: Storm, decision: Decision, result: Result | None) -> dict[str
         fields |= {
             "outcome": result.outcome,
             "loader": result.loader,
+            "way": result.way,
             "seconds": result.seconds,
             "unprotected": result.unprotected,
         }

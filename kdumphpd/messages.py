@@ -16,6 +16,7 @@ class MessageId(StrEnum):
     IMAGE_CURRENT = "60f3d79bc8ca4f2ab0ccfa20d380daac"
     RELOADED = "f037f8dea07e42d1bb5801503198c76e"
     NOTHING_LOADED = "a0eee692a98d42cc834ce90c2d68103d"
+    DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
     RELOAD_FAILED = "668b561908d34ad2a77fd9db89a97c9a"
     STILL_STALE = "44f97c89831d405b971d1620805201e7"
     REARM_UNAVAILABLE = "49fa617bb5ab424691407d6f66171e63"
@@ -34,6 +35,7 @@ REASONS = {
     Reason.UNSUPPORTED: "this kernel does not update a loaded image",
     Reason.UNKNOWN: "the kernel does not say whether it updates the image",
     Reason.UPDATE_FAILED: "the kernel failed to update the kdump image",
+    Reason.UPGRADE: "the loaded image cannot be updated by the kernel",
     Reason.OWED: "an earlier reload did not finish",
 }
 
@@ -104,6 +106,8 @@ def what_was_done(decision: Decision, result: Result | None, *, heard: bool = Tr
         return MessageId.IMAGE_CURRENT, "the kdump image still describes the machine, nothing to do"
     if result.outcome is Outcome.RELOADED:
         return MessageId.RELOADED, f"{_why_reloaded(decision, result)}, {reloaded(result)}"
+    if result.outcome is Outcome.DEFERRED:
+        return MessageId.DEFERRED, _deferred(result)
     if result.outcome is Outcome.NOTHING_LOADED:
         return MessageId.NOTHING_LOADED, REASONS[Reason.NOTHING_LOADED]
     if result.outcome is Outcome.STALE:
@@ -113,6 +117,14 @@ def what_was_done(decision: Decision, result: Result | None, *, heard: bool = Tr
         return MessageId.REARM_UNAVAILABLE, f"the rearm step refused the request: {result.detail}"
     armed = "the old kdump image is still loaded" if result.armed else "UNPROTECTED: no kdump image is loaded"
     return MessageId.RELOAD_FAILED, f"the kdump image could not be reloaded: {result.detail}; {armed}"
+
+
+def _deferred(result: Result) -> str:
+    again = f"looking again in {result.wait:.0f} s"
+    if result.seconds:
+        return f"{reloaded(result)}, but the machine changed meanwhile ({result.detail}); {again}"
+    why = result.detail or REASONS[Reason(result.reason)]
+    return f"{why}; not reloaded yet, for reloads may leave no image for a share of the time only; {again}"
 
 
 def _why_reloaded(decision: Decision, result: Result) -> str:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported"  # this kernel never does
     UNKNOWN = "unknown"  # the kernel's answer could not be read
     UPDATE_FAILED = "update-failed"  # the kernel does, and says that it failed
+    UPGRADE = "upgrade"  # right, but the kernel may not update it, and another load would let it
     OWED = "owed"  # we took an image down and have not put it back
 
 
@@ -44,13 +45,15 @@ def decide(
     *,
     owed: bool = False,
     complained: bool = False,
+    upgradable: bool = False,
 ) -> Decision:
     """Decide by the image itself where it was read, else by what the kernel says that it does.
 
     `touched` are the subsystems that may have changed; `verdict` is None where nobody looked, and an unreadable
     image is no better than that. `owed` says that a reload of ours began and did not finish: then an image that
     is not there is not the operator's wish. `complained` says that the kernel reported an update of its own that
-    failed. Where in doubt, the answer is to reload: a needless reload costs a moment, a stale image a dump.
+    failed, `upgradable` that an image which is right should be loaded anew, so that the kernel may update it from
+    then on. Where in doubt, the answer is to reload: a needless reload costs a moment, a stale image a dump.
     """
     seen = verdict.state if verdict else State.UNREADABLE
     absent = not capability.loaded or seen is State.NO_IMAGE
@@ -58,6 +61,8 @@ def decide(
         return Decision(Action.RELOAD, Reason.OWED)
     if absent:
         return Decision(Action.LEAVE_ALONE, Reason.NOTHING_LOADED)
+    if seen is State.CURRENT and upgradable:
+        return Decision(Action.RELOAD, Reason.UPGRADE)
     if seen is State.CURRENT:
         return Decision(Action.NOTHING, Reason.IMAGE_CURRENT)
     if seen is State.STALE:

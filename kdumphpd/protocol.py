@@ -24,6 +24,7 @@ class ProtocolError(Exception):
 class Verb(StrEnum):
     VERIFY = "verify"  # look at the image, change nothing
     REARM = "rearm"  # look, and reload where the image needs it
+    UPGRADE = "upgrade"  # the same, and once also an image that the kernel could keep current but may not
 
 
 class Outcome(StrEnum):
@@ -33,6 +34,7 @@ class Outcome(StrEnum):
     STALE = "stale"  # read, and wrong (verify), or still wrong after a reload (rearm)
     UNREADABLE = "unreadable"  # verify could not read it
     RELOADED = "reloaded"
+    DEFERRED = "deferred"  # out of date, and to be looked at again after `wait` seconds
     FAILED = "failed"
     REFUSED = "refused"  # a request that is not in the protocol
 
@@ -52,9 +54,11 @@ class Result:
     reason: str = ""  # a policy.Reason: why it was reloaded or left alone
     detail: str = ""  # in words: what the image lacks, why it can't be read, what the loader answered
     loader: str = ""
+    way: str = ""  # of the loader's ways the one that the loaded image came by
     seconds: float = 0.0  # from the start of the load to its end
     unprotected: float = 0.0  # of those, without an image
     armed: bool = False  # an image is loaded now
+    wait: float = 0.0  # before the next request can bring more
     kernel_updates: bool = False  # and the kernel says that it keeps that one current
 
 

@@ -8,22 +8,22 @@ verb and no parameter; what is loaded, and how, comes from root's configuration 
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
-from kdumphpd import config, journal, memo
-from kdumphpd.config import Config, Verify
+from kdumphpd import config, journal, memo, reload, sight
+from kdumphpd.config import Config
 from kdumphpd.image.examine import examine
-from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict
+from kdumphpd.image.verdict import State
 from kdumphpd.kernel import crash_hotplug
-from kdumphpd.kernel.crash_hotplug import Answer, Capability
 from kdumphpd.kernel.kmsg import complaints
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.lock import locked
-from kdumphpd.messages import REASONS, MessageId
+from kdumphpd.memo import Memo
+from kdumphpd.messages import MessageId
 from kdumphpd.policy import Action, Reason, decide
 from kdumphpd.protocol import (
     MAX_LINE,
@@ -35,23 +35,20 @@ from kdumphpd.protocol import (
     decode_verb,
     encode,
 )
-from kdumphpd.reload import LOADERS, choose
-from kdumphpd.reload.gap import GapMeter
 from kdumphpd.reload.run import LoadFailed
+from kdumphpd.replace import Say, left_alone, remember, replace
+from kdumphpd.sight import Sight
 from kdumphpd.storm import Subsystem
 
 log = structlog.get_logger()
 
 TURN_TIMEOUT = 60.0  # seconds for requests before this one
-REQUEST_TIMEOUT = 5.0  # seconds; whoever connects and says nothing does not keep the place
-
-Say = Callable[[str], None]  # tells the other side of a step that begins
+REQUEST_TIMEOUT = 5.0  # seconds; whoever connects and says nothing, or a byte now and then, does not keep the place
 
 
 def main() -> None:
     journal.configure("kdumphpd-rearm")
     with socket.socket(fileno=sys.stdin.fileno()) as client:
-        client.settimeout(REQUEST_TIMEOUT)
         send(client, answer(client, Path("/")))
 
 
@@ -66,10 +63,11 @@ def answer(client: socket.socket, root: Path) -> Result:
     def say(step: str) -> None:
         send(client, Progress(step=step))
 
+    client.settimeout(REQUEST_TIMEOUT)  # for what we say: whoever does not read it does not stop us
     try:
-        settings = config.load(root)
+        settings = configuration(root)
         with turn(root):
-            return verify(root) if verb is Verb.VERIFY else rearm(root, settings, say)
+            return verify(root) if verb is Verb.VERIFY else rearm(root, settings, say, verb)
     except config.ConfigError as error:
         log.error(f"cannot see to the kdump image: {error}", id=MessageId.CONFIG_REFUSED)
         failure: Exception = error
@@ -77,6 +75,25 @@ def answer(client: socket.socket, root: Path) -> Result:
         log.error(f"cannot see to the kdump image: {error}", id=MessageId.RELOAD_FAILED)
         failure = error
     return Result(outcome=Outcome.FAILED, detail=str(failure), armed=is_armed(root))
+
+
+def configuration(root: Path) -> Config:
+    """The configuration, or the last good one of this boot while a file is in error. Raises ConfigError."""
+    kept = root / memo.CONFIGURATION
+    try:
+        settings = config.load(root)
+    except config.ConfigError as error:
+        try:
+            settings = config.recall(kept)
+        except config.ConfigError:
+            raise error from None
+        log.error(f"{error}; going on with the configuration as it was before", id=MessageId.CONFIG_REFUSED)
+        return settings
+    try:
+        config.keep(settings, kept)
+    except OSError as error:
+        log.warning(f"cannot write {kept}: {error.strerror}; a later error in a file would stop root's part")
+    return settings
 
 
 @contextlib.contextmanager
@@ -101,7 +118,9 @@ def is_armed(root: Path) -> bool:
 def read_line(client: socket.socket) -> bytes:
     """The request. Raises ProtocolError, or OSError where the other side says nothing."""
     line = b""
+    end = time.monotonic() + REQUEST_TIMEOUT
     while not line.endswith(b"\n"):
+        client.settimeout(max(0.001, end - time.monotonic()))
         piece = client.recv(MAX_LINE)
         if not piece or len(line) + len(piece) > MAX_LINE:
             raise ProtocolError("the request is not a line")
@@ -124,119 +143,68 @@ def verify(root: Path) -> Result:
         State.NO_IMAGE: Outcome.NOTHING_LOADED,
         State.UNREADABLE: Outcome.UNREADABLE,
     }[verdict.state]
-    return Result(
-        outcome=outcome, detail=words(verdict), armed=image_loaded(root), kernel_updates=is_updatable(image) or False
-    )
-
-
-def words(verdict: Verdict | None) -> str:
-    """What is wrong with the image, or why that can't be told; empty where it is right or nobody looked."""
-    return verdict.sentence() if verdict and verdict.state in (State.STALE, State.UNREADABLE) else ""
-
-
-def is_updatable(image: Image | None) -> bool | None:
-    """Whether the kernel keeps this image current from now on; None where the image could not be read."""
-    return image.kimage.updatable if image else None
-
-
-def rearm(root: Path, settings: Config, say: Say) -> Result:
-    """Bring the image up to date, if it is not and if there is one."""
-    image, verdict = None, None
-    if settings.verify.image is not Verify.NEVER:
-        say("reading the loaded image")
-        image, verdict = examine(root, root / memo.LAYOUT_CACHE)
-    detail = words(verdict)
-    complaint = new_complaint(root)
-    if verdict is None or verdict.state is State.UNREADABLE:
-        # Only now, for it takes the kexec lock: the kernel's word.
-        capability = crash_hotplug.look(root)
-        detail = "; ".join(filter(None, (detail, complaint)))
-    else:
-        loaded = verdict.state is not State.NO_IMAGE
-        capability = Capability(loaded=loaded, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE)
-    decision = decide(capability, Subsystem, verdict, owed=memo.is_owed(root), complained=bool(complaint))
-    if decision.reason is Reason.IMAGE_STALE and detail == memo.unmended(root):
-        return Result(outcome=Outcome.STALE, reason=decision.reason, detail=detail, armed=True)
-    if decision.action is Action.RELOAD:
-        return reload(root, settings, say, decision.reason, detail)
-    memo.settle(root)  # whoever loaded the image that is there now has kept the promise
-    memo.set_unmended(root, "")
-    outcome = {
-        Action.LEAVE_ALONE: Outcome.NOTHING_LOADED,
-        Action.NOTHING: Outcome.CURRENT,
-        Action.KERNEL: Outcome.TRUSTED,
-    }[decision.action]
+    told = outcome in (Outcome.STALE, Outcome.UNREADABLE)
     return Result(
         outcome=outcome,
-        reason=decision.reason,
-        detail=detail,
-        armed=capability.loaded,
-        kernel_updates=decision.action is Action.KERNEL or is_updatable(image) or False,
+        detail=verdict.sentence() if told else "",
+        armed=image_loaded(root),
+        kernel_updates=image is not None and image.kimage.updatable,
     )
 
 
-def new_complaint(root: Path) -> str:
+def rearm(root: Path, settings: Config, say: Say, verb: Verb = Verb.REARM) -> Result:
+    """Bring the image up to date, if it is not and if there is one. Raises OSError."""
+    memory = memo.read(root)
+    say("reading the loaded image")
+    seen = sight.look(root, settings, memory)
+    complaint = new_complaint(root, memory)
+    read = seen.current or seen.stale
+    detail = seen.words if read else "; ".join(filter(None, (seen.words, complaint)))
+    decision = decide(
+        seen.capability,
+        Subsystem,
+        seen.verdict,
+        owed=memory.owed,
+        complained=bool(complaint),
+        upgradable=verb is Verb.UPGRADE and is_upgradable(root, settings, memory, seen),
+    )
+    if decision.action is not Action.RELOAD:
+        memory.owed = False  # whoever loaded the image that is there now has kept the promise
+        memory.unmended = ""
+        remember(root, memory)
+        return left_alone(decision, seen, detail)
+    unmended = decision.reason is Reason.IMAGE_STALE and memo.digest(detail) == memory.unmended
+    wait = memory.free_at - time.monotonic()
+    if unmended or (seen.capability.loaded and wait > 0):
+        remember(root, memory)
+        outcome = Outcome.STALE if unmended else Outcome.DEFERRED
+        return Result(outcome=outcome, reason=decision.reason, detail=detail, armed=True, wait=max(0.0, wait))
+    return replace(root, settings, say, memory, decision.reason, seen, detail)
+
+
+def is_upgradable(root: Path, settings: Config, memory: Memo, seen: Sight) -> bool:
+    """Whether the kernel could keep this image current, had it been loaded with permission to; asked once a boot."""
+    if memory.upgraded or not settings.reload.upgrade or not seen.current or seen.kernel_updates:
+        return False
+    try:
+        loader = reload.LOADERS[reload.choose(root, settings)]
+        return crash_hotplug.is_known(root) and any(way.updatable for way in loader.ways(root, settings))
+    except LoadFailed as error:
+        log.warning(f"cannot tell whether the kernel could keep the image current: {error}")
+        return False
+
+
+def new_complaint(root: Path, memory: Memo) -> str:
     """What the kernel said of a failed update since the last look; empty for nothing. Marks it as answered."""
     try:
-        found = complaints(root, memo.answered(root))
+        found = complaints(root, memory.answered)
     except OSError as error:
         log.warning(f"cannot read the kernel's messages, so its own word is all there is: {error}")
         return ""
     if not found:
         return ""
-    memo.set_answered(root, found[-1].sequence)
+    memory.answered = found[-1].sequence
     return f"the kernel said {found[-1].text!r}"
-
-
-def reload(root: Path, settings: Config, say: Say, reason: Reason, detail: str) -> Result:
-    """Load the image anew and look at what came of it. `detail` says what was wrong with the old one."""
-    log.info(f"reloading the kdump image: {detail or REASONS[reason]}")
-    meter = GapMeter(root)
-    loader, failure = "", ""
-    try:
-        loader = choose(root, settings)
-        memo.promise(root)
-        say(f"loading the image with {loader}")
-        with meter:
-            LOADERS[loader](root, settings)
-    except (LoadFailed, OSError) as error:
-        failure = str(error)
-    armed = image_loaded(root)
-    if armed:
-        memo.settle(root)
-    elif not failure:
-        failure = f"{loader} reported success, but no image is loaded"
-    outcome, kernel_updates = Outcome.FAILED, False
-    if failure:
-        log.error(f"the reload failed: {failure}", id=MessageId.RELOAD_FAILED)
-        detail = failure
-    else:
-        outcome, kernel_updates, detail = check(root, settings, say, detail)
-    return Result(
-        outcome=outcome,
-        reason=reason,
-        detail=detail,
-        loader=loader,
-        seconds=meter.seconds,
-        unprotected=meter.unprotected,
-        armed=armed,
-        kernel_updates=kernel_updates,
-    )
-
-
-def check(root: Path, settings: Config, say: Say, detail: str) -> tuple[Outcome, bool, str]:
-    """What came of a load that went well by its loader's word: outcome, whether the kernel updates it, detail."""
-    outcome, updatable = Outcome.RELOADED, None
-    if settings.verify.image is not Verify.NEVER:
-        say("reading the new image")
-        image, verdict = examine(root, root / memo.LAYOUT_CACHE)
-        updatable = is_updatable(image)
-        if verdict.state is State.STALE:
-            outcome, detail = Outcome.STALE, words(verdict)
-        memo.set_unmended(root, detail if outcome is Outcome.STALE else "")
-    if updatable is None:
-        updatable = crash_hotplug.look(root).covers(Subsystem)
-    return outcome, updatable, detail
 
 
 if __name__ == "__main__":

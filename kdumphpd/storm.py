@@ -5,6 +5,7 @@ Pure: no I/O and no clock. Every method is told the time (seconds of any monoton
 caller asks when to come back.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -105,6 +106,7 @@ class Coalescer:
     def __init__(self, quiet: float, max_delay: float) -> None:
         self.quiet = quiet
         self.max_delay = max_delay
+        self.not_before = -math.inf  # no storm closes earlier; what comes until then is part of it
         self.storm: Storm | None = None
 
     def feed(self, event: Uevent, now: float) -> bool:
@@ -123,7 +125,7 @@ class Coalescer:
         """When `close` will have something to give; None while it is calm."""
         if self.storm is None:
             return None
-        return min(self.storm.last + self.quiet, self.storm.opened + self.max_delay)
+        return max(self.not_before, min(self.storm.last + self.quiet, self.storm.opened + self.max_delay))
 
     def close(self, now: float) -> Storm | None:
         """The storm that is over at `now`, once; None where there is none or it still blows."""

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 from kdumphpd import client, config, messages
-from kdumphpd.listener import REARM_MARGIN
 from kdumphpd.policy import Action, Decision, Reason
 from kdumphpd.protocol import Outcome, Verb
 
@@ -25,7 +24,7 @@ def run(_options: argparse.Namespace, root: Path) -> int:
         print("kdumphpctl rearm has to be run as root: only root may load a kdump image", file=sys.stderr)
         return 1
     try:
-        limit = config.load(root).reload.timeout + REARM_MARGIN
+        limit = client.longest(config.load(root))
         result = asyncio.run(client.request(root, Verb.REARM, limit, lambda step: print(f"… {step}")))
     except (config.ConfigError, client.RearmUnavailable) as error:
         print(f"kdumphpctl: {error}", file=sys.stderr)

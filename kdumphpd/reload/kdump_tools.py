@@ -2,65 +2,84 @@
 """Loading as Debian's and Ubuntu's kdump-tools does.
 
 kdump-config writes down the exact kexec command of its last load; the same command, run straight over the old
-image, spares the unload and the preparations in between. Where that does not work, kdump-config itself is asked.
+image, spares the unload and the preparations in between. Where there is none, or no image is left to lose,
+kdump-config itself is asked.
 """
 
 import contextlib
 import os
 import shlex
 import stat
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import structlog
+
 from kdumphpd.config import Config
-from kdumphpd.kernel.loaded import crash_loaded
+from kdumphpd.kernel.loaded import armed_now
 from kdumphpd.lock import locked
 from kdumphpd.reload import kexec
-from kdumphpd.reload.run import LoadFailed, run
+from kdumphpd.reload.run import APART, LoadFailed, run, run_apart
+from kdumphpd.reload.way import Method, Way
 
+log = structlog.get_logger()
+
+UNITS: tuple[str, ...] = ("kdump-tools.service", APART)
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
 DEFAULTS = "/etc/default/kdump-tools"
 RECORDED = "kexec_cmd"  # in $KDUMP_COREDIR
 LOCK = "kdump_lock"  # there too; what `kdump-config try-reload` holds
 
+# What `kdump-config load` loads, links to this kernel's.
+KERNEL = Path("/var/lib/kdump/vmlinuz")
+INITRD = Path("/var/lib/kdump/initrd.img")
+
 MAX_RECORDED = 65536  # bytes
+SCRIPT_TIMEOUT = 10.0  # seconds
 
 
-def is_installed(root: Path) -> bool:
+def is_installed(root: Path, config: Config) -> bool:
     return (root / KDUMP_CONFIG.lstrip("/")).exists()
 
 
-def load(root: Path, config: Config) -> None:
-    """Load with the recorded command, else with kdump-config. Raises LoadFailed with what both answered."""
-    timeout = config.reload.timeout
-    folder = core_folder(timeout)
+def ways(root: Path, config: Config) -> list[Way]:
+    """The recorded command first, then kdump-config. Raises LoadFailed."""
+    own = Way("kdump-config reload", Method.OWN, partial(reload, root), kernel=KERNEL, initrd=INITRD)
+    try:
+        recorded = recorded_command(core_folder() / RECORDED)
+    except LoadFailed as error:
+        log.warning(f"no kexec command of kdump-tools can be used, so kdump-config has to do it: {error}")
+        return [own]
+    return [*kexec.direct_ways(recorded, config.reload.method, kexec.abilities(root)), own]
+
+
+def reload(root: Path, timeout: float) -> None:
+    """Unload and load. Raises LoadFailed."""
+    # "load" refuses to touch an image that is there, "reload" is unload and load.
+    run_apart([KDUMP_CONFIG, "reload" if armed_now(root) else "load"], timeout)
+
+
+@contextlib.contextmanager
+def lock(root: Path, config: Config) -> Iterator[None]:
+    """What keeps kdump-tools' own udev rule out. Raises LoadFailed."""
+    path = core_folder() / LOCK
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder / LOCK, timeout))
-        except OSError as error:
+            stack.enter_context(locked(path, config.reload.timeout))
+        except TimeoutError as error:
             raise LoadFailed(f"cannot hold kdump-tools' lock: {error}") from error
-        load_locked(root, folder, timeout)
+        except OSError as error:
+            # A disk that is full, or a folder that is not for us to write in, is no reason to leave an image stale:
+            # the rule is masked while we run, and the kernel's own lock remains.
+            log.warning(f"going on without kdump-tools' lock {path}: {error.strerror}")
+        yield
 
 
-def load_locked(root: Path, folder: Path, timeout: float) -> None:
-    """`load`, while kdump-config lets nobody else."""
-    try:
-        kexec.load_over(root, recorded_command(folder / RECORDED), timeout)
-    except LoadFailed as error:
-        first = error
-    else:
-        return
-    # "load" refuses to touch an image that is there, "reload" is unload and load.
-    verb = "reload" if crash_loaded(root) else "load"
-    try:
-        run([KDUMP_CONFIG, verb], timeout)
-    except LoadFailed as error:
-        raise LoadFailed(f"{first}; then {error}") from error
-
-
-def core_folder(timeout: float) -> Path:
+def core_folder() -> Path:
     """$KDUMP_COREDIR as kdump-config sees it: its configuration is a shell script of root's."""
     script = f'[ -r {DEFAULTS} ] && . {DEFAULTS}; printf %s "${{KDUMP_COREDIR:=/var/crash}}"'
-    return Path(run(["/bin/sh", "-c", script], timeout))
+    return Path(run(["/bin/sh", "-c", script], SCRIPT_TIMEOUT))
 
 
 def recorded_command(path: Path) -> list[str]:

@@ -1,87 +1,109 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Loading with kexec itself: straight over the old image, with no unload before it."""
 
-import time
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from kdumphpd.config import Config
+from kdumphpd.config import Config, SyscallChoice
+from kdumphpd.kernel import crash_hotplug
+from kdumphpd.kernel.files import read_attribute
 from kdumphpd.kernel.loaded import elfcorehdr_is_sized
-from kdumphpd.reload.run import LoadFailed, run
+from kdumphpd.reload.run import LoadFailed, run, run_when_free
+from kdumphpd.reload.way import Method, Way
 
 KEXEC = "/sbin/kexec"  # on both sides of the /usr merge
+HELP_TIMEOUT = 10.0  # seconds
 
-# kexec-tools says it in the C library's words; both syscalls take a lock that every other load, an update by the
-# kernel and a mere read of crash_hotplug hold too.
-BUSY = "Device or resource busy"
-BUSY_PAUSE = 0.05  # seconds
+LOCKDOWN = "sys/kernel/security/lockdown"  # "none [integrity] confidentiality"
 
-# Options that choose the syscall. `-s` is kept: under lockdown the other one is refused.
-SYSCALL_OPTIONS = frozenset({"-a", "--kexec-syscall-auto", "-c", "--kexec-syscall"})
+# Which syscall loads, and whether the kernel may update what it loaded: ours to say.
+CHOICES = frozenset(
+    {"-a", "--kexec-syscall-auto", "-c", "--kexec-syscall", "-s", "--kexec-file-syscall", "--hotplug"}
+)
+
+UNITS: tuple[str, ...] = ()
 
 
-def load(root: Path, config: Config) -> None:
-    """Load what [reload.kexec] names. Raises LoadFailed, and then the old image was left as it was or is gone."""
+@dataclass(frozen=True)
+class Abilities:
+    """What kernel and kexec can do here."""
+
+    kernel_updates: bool  # there is a crash_hotplug attribute
+    hotplug_option: bool  # kexec knows --hotplug, and the kernel the size of elfcorehdr that it has to leave room for
+    locked_down: bool  # only the file syscall is let through
+
+
+def is_installed(root: Path, config: Config) -> bool:
+    return bool(config.reload.kexec.kernel)
+
+
+def ways(root: Path, config: Config) -> list[Way]:
+    """Load what [reload.kexec] names. Raises LoadFailed."""
     settings = config.reload.kexec
     if not settings.kernel:
         raise LoadFailed('loader = "kexec" needs the capture kernel: set kernel in [reload.kexec]')
     argv = [KEXEC, "-p", f"--command-line={settings.command_line}"]
     if settings.initrd:
         argv.append(f"--initrd={settings.initrd}")
-    load_over(root, [*argv, settings.kernel], config.reload.timeout)
+    return direct_ways([*argv, settings.kernel], config.reload.method, abilities(root))
 
 
-def load_over(root: Path, argv: Sequence[str], timeout: float) -> None:
-    """Run a `kexec -p` command, with the options that let the kernel update the image from then on.
-
-    Kernel and initrd are looked at before: a load that fails half-way leaves the machine without an image.
-    Raises LoadFailed.
-    """
-    for path in image_files(argv):
-        check_file(path)
-    argv = keep_current(root, argv, timeout)
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            run(argv, max(1.0, end - time.monotonic()))
-        except LoadFailed as error:
-            if BUSY not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(BUSY_PAUSE)
-        else:
-            return
+@contextlib.contextmanager
+def lock(root: Path, config: Config) -> Iterator[None]:
+    """kexec has no lock but the kernel's."""
+    yield
 
 
-def keep_current(root: Path, argv: Sequence[str], timeout: float) -> list[str]:
-    """`argv` with `-a --hotplug`, where kernel and kexec know what that is; unchanged elsewhere.
-
-    With them the image is one the kernel may update, whichever syscall loads it: by kexec_file_load always, by
-    kexec_load through the flag that --hotplug passes and the room that it leaves in the elfcorehdr.
-    """
-    if not elfcorehdr_is_sized(root) or "--hotplug" not in run([KEXEC, "--help"], timeout):
-        return list(argv)
-    kept = [word for word in argv if word not in SYSCALL_OPTIONS and word != "--hotplug"]
-    syscall = [] if "-s" in kept or "--kexec-file-syscall" in kept else ["-a"]
-    return [kept[0], *syscall, "--hotplug", *kept[1:]]
+def abilities(root: Path) -> Abilities:
+    """Probe. Raises LoadFailed where there is no kexec."""
+    return Abilities(
+        kernel_updates=crash_hotplug.is_known(root),
+        hotplug_option=elfcorehdr_is_sized(root) and "--hotplug" in run([KEXEC, "--help"], HELP_TIMEOUT),
+        locked_down=is_locked_down(root),
+    )
 
 
-def image_files(argv: Sequence[str]) -> list[str]:
-    """Kernel and initrd of a kexec command: the last word, and what --initrd or --ramdisk name."""
-    named = [word.partition("=")[2] for word in argv if word.startswith(("--initrd=", "--ramdisk="))]
-    return [*named, argv[-1]]
-
-
-def check_file(path: str) -> None:
-    """A file that can be loaded is there, has content, and can be read to its end. Raises LoadFailed.
-
-    Reading it also brings it into the page cache, so that nothing is waited for while no image is loaded.
-    """
+def is_locked_down(root: Path) -> bool:
+    """Whether the kernel says that it is. Where it does not say, its refusal of the other syscall touches nothing."""
     try:
-        size = 0
-        with Path(path).open("rb", buffering=0) as file:
-            while piece := file.read(1 << 20):
-                size += len(piece)
-    except OSError as error:
-        raise LoadFailed(f"cannot read {path}, which the image is made of: {error.strerror}") from error
-    if size == 0:
-        raise LoadFailed(f"{path}, which the image is made of, is empty")
+        text = read_attribute(root, LOCKDOWN) or ""
+    except OSError:
+        return False
+    return "[" in text and "[none]" not in text
+
+
+def direct_ways(argv: Sequence[str], choice: SyscallChoice, able: Abilities) -> list[Way]:
+    """The ways to run a `kexec -p` command, the best first.
+
+    kexec_load leaves the machine without an image for a tenth of the time: kexec has read, laid out and hashed
+    everything before it calls. So it comes first, unless the other one alone leaves an image that the kernel keeps
+    current from then on, which spares every reload to come.
+    """
+    kept = [word for word in argv if word not in CHOICES]
+    initrd = next((word.partition("=")[2] for word in argv if word.startswith(("--initrd=", "--ramdisk="))), "")
+
+    def way(method: Method, *options: str, updatable: bool) -> Way:
+        command = [kept[0], *options, *kept[1:]]
+        return Way(
+            name=" ".join(["kexec", *options]),
+            method=method,
+            load=partial(run_when_free, command),
+            updatable=updatable and able.kernel_updates,
+            kernel=Path(kept[-1]),
+            initrd=Path(initrd) if initrd else None,
+        )
+
+    hotplug = ["--hotplug"] if able.hotplug_option else []
+    load = way(Method.LOAD, "-c", *hotplug, updatable=able.hotplug_option)
+    file = way(Method.FILE, "-s", updatable=True)
+    match choice:
+        case SyscallChoice.LOAD:
+            return [load]
+        case SyscallChoice.FILE:
+            return [file]
+    if able.locked_down:
+        return [file]
+    return sorted((load, file), key=lambda way: not way.updatable)

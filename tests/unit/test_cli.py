@@ -10,23 +10,13 @@ import pytest
 
 from kdumphpd import __version__, state
 from kdumphpd.cli import VERBS, rearm, status, verify
+from tests.unit.test_state import STORM
 from tests.unit.trees import kernel, put
 
 
 def known(root: Path, *, healthy: bool = True, text: str = "Armed; the kernel keeps the image current") -> None:
     """What a running kdumphpd has written."""
     (root / state.STATE).parent.mkdir(parents=True)
-    last = state.LastStorm(
-        ended=1_700_000_000.0,
-        sentence="CPU 1 came: the kernel updated the kdump image itself",
-        events=1,
-        action="kernel",
-        reason="kernel-updates",
-        outcome="current",
-        seconds=0.0,
-        unprotected=0.0,
-        stale=0.0,
-    )
     state.write(
         root,
         state.State(
@@ -41,7 +31,7 @@ def known(root: Path, *, healthy: bool = True, text: str = "Armed; the kernel ke
             reloads=4,
             failures=1,
             unprotected=1.25,
-            last=last,
+            last=STORM,
         ),
     )
 

@@ -8,11 +8,10 @@ from kdumphpd.reload.gap import GapMeter
 from tests.unit.trees import CRASH_LOADED, kernel
 
 
-def replace(root: Path, text: str) -> None:
-    """In one step: a file in sysfs is never seen half written."""
-    new = root / "new"
-    new.write_text(text)
-    new.replace(root / CRASH_LOADED)
+def say(root: Path, text: str) -> None:
+    """As the kernel does, in the file that is open."""
+    with (root / CRASH_LOADED).open("r+") as file:
+        file.write(text)
 
 
 def test_while_an_image_is_there_nothing_is_counted(tmp_path: Path) -> None:
@@ -26,9 +25,9 @@ def test_while_an_image_is_there_nothing_is_counted(tmp_path: Path) -> None:
 def test_the_time_without_one_is_part_of_the_whole(tmp_path: Path) -> None:
     kernel(tmp_path)
     with GapMeter(tmp_path) as meter:
-        replace(tmp_path, "0\n")
+        say(tmp_path, "0\n")
         time.sleep(0.05)
-        replace(tmp_path, "1\n")
+        say(tmp_path, "1\n")
         time.sleep(0.05)
     assert 0 < meter.unprotected < meter.seconds
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kdumphpd.config import Config, ReloadConfig
+from kdumphpd.reload import kdump_tools
 from kdumphpd.reload.kdump_tools import DEFAULTS, core_folder, recorded_command
 from kdumphpd.reload.kexec import KEXEC
 from kdumphpd.reload.run import LoadFailed
@@ -91,4 +94,26 @@ def test_a_command_that_somebody_else_owns_is_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(Path(DEFAULTS).exists(), reason="kdump-tools is configured here")
 def test_the_folder_of_an_installation_without_settings_is_var_crash() -> None:
-    assert core_folder(30) == Path("/var/crash")
+    assert core_folder() == Path("/var/crash")
+
+
+# --- its lock ---------------------------------------------------------------------------------------------
+
+
+def test_its_lock_is_held_meanwhile_and_one_that_somebody_else_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kdump_tools, "core_folder", lambda: tmp_path)
+    config = Config(reload=replace(ReloadConfig(), timeout=1.0))
+    with kdump_tools.lock(tmp_path, config):  # noqa: SIM117 - one inside of the other is the point
+        with pytest.raises(LoadFailed, match=r"cannot hold kdump-tools' lock: somebody held .* for 1 s"):
+            with kdump_tools.lock(tmp_path, config):
+                pytest.fail("held twice")
+
+
+def test_a_lock_that_cannot_be_made_keeps_nobody_from_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kdump_tools, "core_folder", lambda: tmp_path / "missing")
+    with kdump_tools.lock(tmp_path, Config()):
+        pass

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kdumphpd.config import Config, KexecConfig, Loader, ReloadConfig
+from kdumphpd.config import Config, KexecConfig, Loader, ReloadConfig, SyscallChoice
 from kdumphpd.reload import choose, kdump_tools, kexec
 from kdumphpd.reload.run import LoadFailed
-from tests.unit.trees import put
+from kdumphpd.reload.way import Way
+from tests.unit.trees import kernel, put
 
 SIZE = "sys/kernel/kexec/crash_elfcorehdr_size"
 
@@ -52,115 +54,131 @@ def calls(program: Path) -> list[str]:
     return (program.parent / "calls").read_text().splitlines()
 
 
-# --- options ----------------------------------------------------------------------------------------------
+# --- ways -------------------------------------------------------------------------------------------------
+
+MODERN = kexec.Abilities(kernel_updates=True, hotplug_option=True, locked_down=False)
+
+
+def offered(options: str, choice: SyscallChoice = SyscallChoice.AUTO, able: kexec.Abilities = MODERN) -> list[Way]:
+    return kexec.direct_ways(["/sbin/kexec", *options.split()], choice, able)
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("choice", "able", "expected"),
     [
-        ("-p /k", "-a --hotplug -p /k"),
-        ("-p -a /k", "-a --hotplug -p /k"),
-        ("-p -c /k", "-a --hotplug -p /k"),
-        ("--kexec-syscall -p /k", "-a --hotplug -p /k"),
-        ("--kexec-syscall-auto -p /k", "-a --hotplug -p /k"),
-        ("-p -s /k", "--hotplug -p -s /k"),
-        ("-p --kexec-file-syscall /k", "--hotplug -p --kexec-file-syscall /k"),
-        ("-p -a --hotplug /k", "-a --hotplug -p /k"),
-        ("-p --command-line=-c /k", "-a --hotplug -p --command-line=-c /k"),
+        (SyscallChoice.AUTO, MODERN, ["kexec -c --hotplug", "kexec -s"]),
+        (SyscallChoice.LOAD, MODERN, ["kexec -c --hotplug"]),
+        (SyscallChoice.FILE, MODERN, ["kexec -s"]),
+        # Under lockdown only one of them is let through.
+        (SyscallChoice.AUTO, replace(MODERN, locked_down=True), ["kexec -s"]),
+        (SyscallChoice.LOAD, replace(MODERN, locked_down=True), ["kexec -c --hotplug"]),
+        # An old kexec on a kernel that updates: the file syscall alone leaves an image that it may update.
+        (SyscallChoice.AUTO, replace(MODERN, hotplug_option=False), ["kexec -s", "kexec -c"]),
+        # A kernel that updates nothing: the shorter gap comes first.
+        (SyscallChoice.AUTO, kexec.Abilities(False, False, False), ["kexec -c", "kexec -s"]),
     ],
 )
-def test_a_command_is_made_to_load_an_image_that_the_kernel_keeps_current(
-    program: Path, options: str, kept: str
+def test_the_shortest_gap_comes_first_among_those_that_spare_the_next_reload(
+    choice: SyscallChoice, able: kexec.Abilities, expected: list[str]
 ) -> None:
-    argv = kexec.keep_current(program.parent, [str(program), *options.split()], 30)
-    assert argv == [str(program), *kept.split()]
+    assert [way.name for way in offered("-p /k", choice, able)] == expected
 
 
-def test_a_kexec_that_does_not_know_hotplug_is_called_as_it_was(program: Path) -> None:
-    put(program.parent, {"help": "     --mem-min=<addr>\n"})
-    argv = [str(program), "-p", "-c", "/k"]
-    assert kexec.keep_current(program.parent, argv, 30) == argv
-
-
-def test_where_the_kernel_tells_no_size_kexec_is_not_even_asked(tmp_path: Path) -> None:
-    # `kexec --hotplug` dies there. The program does not exist: running it would be an error.
-    argv = [str(tmp_path / "no-kexec"), "-p", "-c", "/k"]
-    assert kexec.keep_current(tmp_path, argv, 30) == argv
-
-
-# --- files ------------------------------------------------------------------------------------------------
+def test_the_kernel_may_update_what_it_was_permitted_to_and_only_where_it_updates_at_all() -> None:
+    assert [way.updatable for way in offered("-p /k")] == [True, True]
+    assert [way.updatable for way in offered("-p /k", able=replace(MODERN, hotplug_option=False))] == [True, False]
+    old = kexec.Abilities(kernel_updates=False, hotplug_option=False, locked_down=False)
+    assert [way.updatable for way in offered("-p /k", able=old)] == [False, False]
 
 
 @pytest.mark.parametrize(
-    ("argv", "files"),
+    "options",
     [
-        (["kexec", "-p", "/k"], ["/k"]),
-        (["kexec", "-p", "--initrd=/i", "--command-line=initrd=/x", "/k"], ["/i", "/k"]),
-        (["kexec", "-p", "--ramdisk=/i", "/k"], ["/i", "/k"]),
-        (["kexec", "-p", "--initrd=/a=b", "/k"], ["/a=b", "/k"]),
+        "-p {}",
+        "-p -a {}",
+        "-c -p {}",
+        "-p -s {}",
+        "--kexec-syscall-auto -p {}",
+        "--kexec-file-syscall --hotplug -p {}",
     ],
 )
-def test_kernel_and_initrd_of_a_command_are_found(argv: list[str], files: list[str]) -> None:
-    assert kexec.image_files(argv) == files
+def test_which_syscall_the_recorded_command_asked_for_does_not_matter(program: Path, options: str) -> None:
+    kernel = f"{program.parent}/vmlinuz"
+    for way in kexec.direct_ways([str(program), *options.format(kernel).split()], SyscallChoice.AUTO, MODERN):
+        way.load(30)
+    assert calls(program) == [f"-c --hotplug -p {kernel}", f"-s -p {kernel}"]
 
 
-def test_a_file_that_can_be_read_passes(tmp_path: Path) -> None:
-    put(tmp_path, {"vmlinuz": "x" * 3000000})
-    kexec.check_file(str(tmp_path / "vmlinuz"))
+def test_the_capture_kernels_own_command_line_is_left_as_it_is(program: Path) -> None:
+    [way] = kexec.direct_ways(
+        [str(program), "-p", "--command-line=-c -s --hotplug", "/k"], SyscallChoice.LOAD, MODERN
+    )
+    way.load(30)
+    assert calls(program) == ["-c --hotplug -p --command-line=-c -s --hotplug /k"]
 
 
-def test_a_file_that_is_missing_or_empty_does_not(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailed, match=r"cannot read .*/vmlinuz, .*: No such file or directory"):
-        kexec.check_file(str(tmp_path / "vmlinuz"))
-    put(tmp_path, {"vmlinuz": ""})
-    with pytest.raises(LoadFailed, match=r"vmlinuz, which the image is made of, is empty"):
-        kexec.check_file(str(tmp_path / "vmlinuz"))
-    with pytest.raises(LoadFailed, match="Is a directory"):
-        kexec.check_file(str(tmp_path))
+@pytest.mark.parametrize(
+    ("options", "kernel", "initrd"),
+    [
+        ("-p /k", "/k", None),
+        ("-p --initrd=/i --command-line=initrd=/x /k", "/k", "/i"),
+        ("-p --ramdisk=/i /k", "/k", "/i"),
+        ("-p --initrd=/a=b /k", "/k", "/a=b"),
+    ],
+)
+def test_kernel_and_initrd_of_a_command_are_found(options: str, kernel: str, initrd: str | None) -> None:
+    for way in offered(options):
+        assert way.kernel == Path(kernel)
+        assert way.initrd == (Path(initrd) if initrd else None)
+
+
+# --- abilities --------------------------------------------------------------------------------------------
+
+
+def test_kernel_and_kexec_are_asked_what_they_can_do(program: Path) -> None:
+    root = kernel(program.parent)
+    assert kexec.abilities(root) == MODERN
+    put(root, {"help": "     --mem-min=<addr>\n"})
+    assert kexec.abilities(root) == replace(MODERN, hotplug_option=False)
+
+
+def test_where_the_kernel_tells_no_size_kexec_is_not_even_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `kexec --hotplug` dies there. The program does not exist: running it would be an error.
+    monkeypatch.setattr(kexec, "KEXEC", str(tmp_path / "no-kexec"))
+    assert kexec.abilities(kernel(tmp_path, cpu=None, memory=None)) == kexec.Abilities(False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "locked"),
+    [
+        ("[none] integrity confidentiality\n", False),
+        ("none [integrity] confidentiality\n", True),
+        ("none integrity [confidentiality]\n", True),
+        ("", False),
+    ],
+)
+def test_lockdown_is_what_the_kernel_says(tmp_path: Path, text: str, *, locked: bool) -> None:
+    assert not kexec.is_locked_down(tmp_path)
+    put(tmp_path, {kexec.LOCKDOWN: text})
+    assert kexec.is_locked_down(tmp_path) is locked
 
 
 # --- loading ----------------------------------------------------------------------------------------------
 
 
-def test_with_a_file_missing_kexec_is_not_run_and_the_old_image_stays(program: Path) -> None:
-    (program.parent / "initrd").unlink()
-    argv = [str(program), "-p", f"--initrd={program.parent}/initrd", f"{program.parent}/vmlinuz"]
-    with pytest.raises(LoadFailed, match="cannot read"):
-        kexec.load_over(program.parent, argv, 30)
-    assert calls(program) == []
-
-
-def test_a_busy_lock_is_tried_again(program: Path) -> None:
-    put(program.parent, {"busy": "2\n"})
-    kexec.load_over(program.parent, [str(program), "-p", f"{program.parent}/vmlinuz"], 30)
-    assert len(calls(program)) == 3
-
-
-def test_a_lock_that_stays_busy_is_given_up_in_the_systems_words(program: Path) -> None:
-    put(program.parent, {"busy": "1000\n"})
-    with pytest.raises(LoadFailed, match="Device or resource busy"):
-        kexec.load_over(program.parent, [str(program), "-p", f"{program.parent}/vmlinuz"], 0.3)
-    assert len(calls(program)) > 1
-
-
-def test_any_other_failure_is_not_tried_again(program: Path) -> None:
-    put(program.parent, {"error": "Cannot load: No space left on device\n"})
-    with pytest.raises(LoadFailed, match="No space left on device"):
-        kexec.load_over(program.parent, [str(program), "-p", f"{program.parent}/vmlinuz"], 30)
-    assert len(calls(program)) == 1
-
-
 def test_what_the_configuration_names_is_loaded(program: Path) -> None:
     folder = program.parent
     files = KexecConfig(kernel=f"{folder}/vmlinuz", initrd=f"{folder}/initrd", command_line="nr_cpus=1 quiet")
-    kexec.load(folder, Config(reload=ReloadConfig(kexec=files)))
-    expected = f"-a --hotplug -p --command-line=nr_cpus=1 quiet --initrd={folder}/initrd {folder}/vmlinuz"
+    kexec.ways(kernel(folder), Config(reload=ReloadConfig(kexec=files)))[0].load(30)
+    expected = f"-c --hotplug -p --command-line=nr_cpus=1 quiet --initrd={folder}/initrd {folder}/vmlinuz"
     assert calls(program) == [expected]
 
 
 def test_without_a_kernel_there_is_nothing_to_load(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match=r"set kernel in \[reload\.kexec\]"):
-        kexec.load(tmp_path, config())
+        kexec.ways(tmp_path, config())
 
 
 # --- which loader -----------------------------------------------------------------------------------------
@@ -178,5 +196,15 @@ def test_auto_takes_the_distributions_loader_before_a_kernel_that_is_named(tmp_p
 
 
 def test_where_there_is_none_the_operator_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(LoadFailed, match=r"install kdump-tools, or name a kernel in \[reload\.kexec\]"):
+    with pytest.raises(LoadFailed, match=r"kdump package, or name a kernel in \[reload\.kexec\]"):
         choose(tmp_path, config())
+
+
+def test_auto_takes_what_is_enabled_before_what_is_only_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kexec, "UNITS", ("own-kdump.service",))
+    put(tmp_path, {kdump_tools.KDUMP_CONFIG.lstrip("/"): ""})
+    assert choose(tmp_path, config(kernel="/k")) is Loader.KDUMP_TOOLS
+    put(tmp_path, {"etc/systemd/system/multi-user.target.wants/own-kdump.service": ""})
+    assert choose(tmp_path, config(kernel="/k")) is Loader.KEXEC

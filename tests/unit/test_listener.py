@@ -86,7 +86,7 @@ def listen(
 
 def test_at_the_start_the_image_is_looked_at_for_nobody_knows_what_has_changed(tmp_path: Path) -> None:
     seen = listen(kernel(tmp_path), CURRENT)
-    assert seen.requests == ["rearm"]
+    assert seen.requests == ["upgrade"]
     assert seen.sentence == (
         "everything may have changed (kdumphpd has just started): the kernel keeps the kdump image current"
     )
@@ -104,9 +104,9 @@ def test_a_machine_without_an_image_is_left_alone_and_root_is_not_asked(tmp_path
 
 def test_an_image_that_we_owe_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / memo.FOLDER).mkdir(parents=True)
-    memo.promise(tmp_path)
+    memo.write(tmp_path, memo.Memo(owed=True))
     seen = listen(kernel(tmp_path, loaded="0\n"), RELOADED)
-    assert seen.requests == ["rearm"]
+    assert seen.requests == ["upgrade"]
     assert "an earlier reload did not finish, reloaded in 1.2 s, 0.2 s without an image" in seen.sentence
 
 
@@ -136,11 +136,33 @@ def test_the_kernels_word_is_checked_where_the_configuration_says_so(
 
 def test_a_failed_reload_is_said_and_tried_again(tmp_path: Path) -> None:
     seen = listen(kernel(tmp_path, cpu="0\n"), FAILED, RELOADED, storms=2)
-    assert seen.requests == ["rearm", "rearm"]
+    assert seen.requests == ["upgrade", "upgrade"]
     assert any("UNPROTECTED" in line for line in seen.notified)
     assert seen.state is not None
     assert (seen.state.failures, seen.state.reloads, seen.state.healthy) == (1, 1, True)
     assert "the last attempt failed" in seen.sentence
+
+
+def test_only_the_first_image_that_is_seen_to_is_asked_an_upgrade_for(tmp_path: Path) -> None:
+    def change(subject: Listener) -> None:
+        asyncio.get_running_loop().call_later(1.0, subject._assume, "a test says so")
+
+    seen = listen(kernel(tmp_path), CURRENT, CURRENT, storms=2, meanwhile=change)
+    assert seen.requests == ["upgrade", "rearm"]
+
+
+def test_a_reload_that_was_put_off_is_asked_for_again_and_what_comes_meanwhile_waits_for_it(tmp_path: Path) -> None:
+    def change(subject: Listener) -> None:
+        for delay in (1.2, 1.5):
+            asyncio.get_running_loop().call_later(delay, subject._assume, "a test says so")
+
+    later = Result(outcome=Outcome.DEFERRED, reason="image-stale", armed=True, detail="1 GiB is missing", wait=2.5)
+    seen = listen(kernel(tmp_path, memory="0\n"), later, RELOADED, storms=2, meanwhile=change)
+    assert seen.requests == ["upgrade", "upgrade"]
+    assert any("The kdump image is out of date; looking at it again in 2 s" in line for line in seen.notified)
+    assert seen.sentence.startswith("everything may have changed (a reload was put off): ")
+    assert seen.state is not None
+    assert (seen.state.storms, seen.state.failures, seen.state.reloads) == (2, 0, 1)
 
 
 def test_a_root_part_that_hangs_up_is_asked_again(tmp_path: Path) -> None:
@@ -204,5 +226,5 @@ def test_an_image_that_is_loaded_after_the_change_is_looked_at(tmp_path: Path) -
         asyncio.get_running_loop().call_later(1.0, flag.write_text, "1\n")
 
     seen = listen(root, CURRENT, storms=2, meanwhile=load)
-    assert seen.requests == ["rearm"]
+    assert seen.requests == ["upgrade"]
     assert seen.sentence.startswith("everything may have changed (an image was loaded meanwhile): ")

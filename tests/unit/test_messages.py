@@ -212,6 +212,29 @@ def test_a_refused_request_says_nothing_of_the_image() -> None:
     assert sentence == "the rearm step refused the request: unknown request"
 
 
+def test_a_reload_that_was_put_off_says_what_is_wrong_why_it_waits_and_how_long() -> None:
+    message, sentence = what_was_done(
+        RELOAD, Result(outcome=Outcome.DEFERRED, reason="image-stale", detail="1 GiB is missing", wait=41.6)
+    )
+    assert message is MessageId.DEFERRED
+    assert sentence == (
+        "1 GiB is missing; not reloaded yet, for reloads may leave no image for a share of the time only; "
+        "looking again in 42 s"
+    )
+    _, sentence = what_was_done(RELOAD, Result(outcome=Outcome.DEFERRED, reason="unsupported", wait=1.0))
+    assert sentence.startswith("this kernel does not update a loaded image; not reloaded yet")
+
+
+def test_a_machine_that_changed_while_the_image_was_loaded_is_looked_at_again() -> None:
+    answer = Result(
+        outcome=Outcome.DEFERRED, detail="1 GiB is missing", seconds=1.2, unprotected=0.2, armed=True, wait=3.8
+    )
+    assert what_was_done(RELOAD, answer)[1] == (
+        "reloaded in 1.2 s, 0.2 s without an image, but the machine changed meanwhile (1 GiB is missing); "
+        "looking again in 4 s"
+    )
+
+
 def test_every_reason_has_words() -> None:
     assert set(REASONS) == set(Reason)
 

@@ -72,3 +72,11 @@ def test_only_the_touched_subsystem_is_asked_about(other: Answer) -> None:
 
 def test_a_kernel_that_reported_a_failed_update_is_not_believed() -> None:
     assert decide(capability(), Subsystem, complained=True) == Decision(Action.RELOAD, Reason.UPDATE_FAILED)
+
+
+def test_an_image_that_the_kernel_could_keep_current_is_loaded_anew_where_that_is_wanted() -> None:
+    wanted = Decision(Action.RELOAD, Reason.UPGRADE)
+    assert decide(capability(), Subsystem, Verdict(State.CURRENT), upgradable=True) == wanted
+    assert decide(capability(), Subsystem, Verdict(State.STALE), upgradable=True).reason is Reason.IMAGE_STALE
+    absent = decide(capability(loaded=False), Subsystem, Verdict(State.NO_IMAGE), upgradable=True)
+    assert absent.action is Action.LEAVE_ALONE

@@ -4,18 +4,23 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kdumphpd import memo, rearm
-from kdumphpd.config import ADMIN_FILE, Config, KexecConfig, Loader, ReloadConfig, Verify, VerifyConfig
+from kdumphpd import memo, rearm, sight
+from kdumphpd.config import ADMIN_FILE, Config, ConfigError, KexecConfig, Loader, ReloadConfig, Verify, VerifyConfig
+from kdumphpd.image.ranges import Range
+from kdumphpd.image.verdict import State, Verdict
 from kdumphpd.lock import locked
 from kdumphpd.policy import Reason
 from kdumphpd.protocol import MAX_LINE, Outcome, Progress, ProtocolError, Result, Verb, decode, encode
 from kdumphpd.reload import kexec
-from tests.unit.trees import CRASH_LOADED, kernel, put
+from tests.unit.trees import CPU_HOTPLUG, CRASH_LOADED, MEMORY_HOTPLUG, kernel, put
 
 UNREAD = VerifyConfig(image=Verify.NEVER)
 
@@ -56,7 +61,7 @@ echo 1 >{tmp_path}/{CRASH_LOADED}
     program.chmod(0o755)
     put(tmp_path, {"vmlinuz": "kernel", "works": ""})
     monkeypatch.setattr(kexec, "KEXEC", str(program))
-    settings = ReloadConfig(loader=Loader.KEXEC, kexec=KexecConfig(kernel=str(tmp_path / "vmlinuz")))
+    settings = ReloadConfig(loader=Loader.KEXEC, kexec=KexecConfig(kernel="/vmlinuz"))
     return Config(reload=settings, verify=UNREAD)
 
 
@@ -92,11 +97,34 @@ def test_a_request_beyond_the_limit_is_not_read_further(pair: tuple[socket.socke
         rearm.read_line(ours)
 
 
-def test_a_client_that_says_nothing_does_not_keep_the_place(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_client_that_says_nothing_does_not_keep_the_place(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, _ = pair
-    ours.settimeout(0.1)
+    monkeypatch.setattr(rearm, "REQUEST_TIMEOUT", 0.1)
     with pytest.raises(TimeoutError):
         rearm.read_line(ours)
+
+
+def test_one_that_says_a_byte_now_and_then_does_not_either(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    monkeypatch.setattr(rearm, "REQUEST_TIMEOUT", 0.5)
+    stopped = threading.Event()
+
+    def drip() -> None:
+        while not stopped.wait(0.1):
+            theirs.send(b"x")
+
+    dripper = threading.Thread(target=drip)
+    dripper.start()
+    try:
+        with pytest.raises(TimeoutError):
+            rearm.read_line(ours)
+    finally:
+        stopped.set()
+        dripper.join()
 
 
 @pytest.mark.parametrize("request_", [b"reboot\n", b"rearm --force\n", b"\xff\n", b"rearm\nrearm\n"])
@@ -110,9 +138,11 @@ def test_what_is_no_verb_is_refused_in_an_answer(
     assert "known: verify, rearm" in result.detail
 
 
-def test_silence_is_refused_in_an_answer(pair: tuple[socket.socket, socket.socket], tmp_path: Path) -> None:
+def test_silence_is_refused_in_an_answer(
+    pair: tuple[socket.socket, socket.socket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, _ = pair
-    ours.settimeout(0.1)
+    monkeypatch.setattr(rearm, "REQUEST_TIMEOUT", 0.1)
     assert rearm.answer(ours, tmp_path).outcome is Outcome.REFUSED
 
 
@@ -141,6 +171,28 @@ def test_a_configuration_in_error_fails_the_request_and_says_whether_an_image_is
     assert result.outcome is Outcome.FAILED
     assert result.armed
     assert "storm.quiet is 0" in result.detail
+
+
+def test_a_file_in_error_leaves_the_last_good_configuration_in_force(
+    pair: tuple[socket.socket, socket.socket], root: Path
+) -> None:
+    ours, theirs = pair
+    put(root, {ADMIN_FILE: '[verify]\nimage = "never"\n[reload]\ncommand = ["/bin/true", "-x"]\n'})
+    right = rearm.configuration(root)
+    assert right.reload.command == ("/bin/true", "-x")
+    put(root, {ADMIN_FILE: "[storm]\nquiet = 0\n"})
+    assert rearm.configuration(root) == right
+    theirs.sendall(b"rearm\n")
+    assert rearm.answer(ours, root).outcome is Outcome.TRUSTED
+    (root / ADMIN_FILE).unlink()
+    assert rearm.configuration(root) == Config()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"storm": 1}', '{"storm": {"quiet": -1}}', '{"other": {}}'])
+def test_what_was_noted_of_it_and_is_not_right_is_not_taken(root: Path, text: str) -> None:
+    put(root, {ADMIN_FILE: "[storm]\nquiet = 0\n", memo.CONFIGURATION: text})
+    with pytest.raises(ConfigError, match=r"storm\.quiet is 0"):
+        rearm.configuration(root)
 
 
 def test_while_another_request_has_its_turn_this_one_waits(
@@ -204,7 +256,8 @@ def test_an_image_that_the_kernel_may_not_touch_is_reloaded(root: Path, loader: 
     assert (result.outcome, result.reason, result.loader) == (Outcome.RELOADED, Reason.NOT_UPDATABLE, "kexec")
     assert result.armed
     assert result.seconds > 0
-    assert steps == ["loading the image with kexec"]
+    assert result.way == "kexec -s"  # with this kexec the only way to an image that this kernel may update
+    assert steps == ["reading the loaded image", "loading the image with kexec -s"]
     assert not memo.is_owed(root)
 
 
@@ -245,7 +298,7 @@ def test_a_loader_that_lies_is_not_believed(root: Path, loader: Config) -> None:
     program.write_text(f"#!/bin/sh\necho 0 >{root}/{CRASH_LOADED}\n")
     result = rearm.rearm(root, loader, silent)
     assert result.outcome is Outcome.FAILED
-    assert result.detail == "kexec reported success, but no image is loaded"
+    assert "kexec -s reported success, but no image is loaded; then kexec -c reported" in result.detail
     assert memo.is_owed(root)
 
 
@@ -253,7 +306,7 @@ def test_with_no_loader_at_all_the_operator_is_told_what_to_do(root: Path) -> No
     kernel(root, cpu="0\n", memory="0\n")
     result = rearm.rearm(root, Config(verify=UNREAD), silent)
     assert (result.outcome, result.armed, result.loader) == (Outcome.FAILED, True, "")
-    assert "install kdump-tools" in result.detail
+    assert "install the distribution's kdump package" in result.detail
 
 
 def test_a_complaint_of_the_kernel_is_answered_with_one_reload(root: Path, loader: Config) -> None:
@@ -262,6 +315,136 @@ def test_a_complaint_of_the_kernel_is_answered_with_one_reload(root: Path, loade
     assert (first.outcome, first.reason) == (Outcome.RELOADED, Reason.UPDATE_FAILED)
     assert "kexec_trylock() failed" in first.detail
     assert rearm.rearm(root, loader, silent).outcome is Outcome.TRUSTED
+
+
+# --- the bound, and others who load ------------------------------------------------------------------------
+
+
+def look_in_turn(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> None:
+    """What is read of the image, look by look; the last for ever."""
+    left = list(verdicts)
+
+    def examine(root: Path, cache: Path) -> tuple[None, Verdict]:
+        return None, left.pop(0) if len(left) > 1 else left[0]
+
+    monkeypatch.setattr(sight, "examine", examine)
+
+
+SHORT = Verdict(State.STALE, missing=(Range(0x100000000, 0x13FFFFFFF),))
+SHORT_ELSEWHERE = Verdict(State.STALE, missing=(Range(0x200000000, 0x23FFFFFFF),))
+CURRENT = Verdict(State.CURRENT)
+
+
+def test_a_reload_beyond_the_bound_is_put_off_and_nothing_is_touched(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT)
+    memo.write(root, memo.Memo(free_at=time.monotonic() + 1000))
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert (result.outcome, result.armed) == (Outcome.DEFERRED, True)
+    assert 0 < result.wait <= 1000
+    assert "0x100000000-0x13fffffff (1 GiB) is missing" in result.detail
+    assert not (root / "calls").exists()
+
+
+def test_an_image_that_is_owed_does_not_wait_for_the_bound(root: Path, loader: Config) -> None:
+    kernel(root, loaded="0\n")
+    memo.write(root, memo.Memo(owed=True, free_at=time.monotonic() + 1000))
+    assert rearm.rearm(root, loader, silent).outcome is Outcome.RELOADED
+    assert memo.read(root).free_at > time.monotonic() + 900
+
+
+def test_a_reload_is_paid_for_with_time_in_proportion_to_its_gap(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT, CURRENT)
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert result.outcome is Outcome.RELOADED
+    left = memo.read(root).free_at - time.monotonic()
+    assert left <= result.unprotected * 19
+    assert left > result.unprotected * 19 - 5
+
+
+def test_what_a_reload_does_not_see_is_said_once_and_not_reloaded_for(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT)
+    config = replace(loader, verify=VerifyConfig())
+    first = rearm.rearm(root, config, silent)
+    assert (first.outcome, first.armed) == (Outcome.STALE, True)
+    assert memo.read(root).burnt == ["file", "load"]
+    calls = (root / "calls").read_text()
+    second = rearm.rearm(root, config, silent)
+    assert (second.outcome, second.seconds) == (Outcome.STALE, 0)
+    assert (root / "calls").read_text() == calls
+
+
+def test_what_changes_while_an_image_is_loaded_gets_another_look(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT, SHORT_ELSEWHERE)
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert result.outcome is Outcome.DEFERRED
+    assert result.seconds > 0
+    assert result.wait >= 1
+    assert (memo.read(root).unmended, memo.read(root).burnt) == ("", [])
+
+
+def test_an_image_that_was_unloaded_since_the_look_is_left_alone(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT)
+    put(root, {CRASH_LOADED: "0\n"})
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert (result.outcome, result.armed) == (Outcome.NOTHING_LOADED, False)
+    assert not (root / "calls").exists()
+    assert not memo.is_owed(root)
+
+
+def test_an_image_that_others_loaded_while_they_were_waited_for_is_not_loaded_again(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_in_turn(monkeypatch, SHORT, CURRENT)
+    monkeypatch.setattr("kdumphpd.replace.wait_until_idle", lambda units, timeout: True)
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert (result.outcome, result.armed) == (Outcome.CURRENT, True)
+    assert not (root / "calls").exists()
+
+
+# --- an image that the kernel could keep current ------------------------------------------------------------
+
+
+def not_updatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_in_turn(monkeypatch, CURRENT)
+    monkeypatch.setattr(sight.Sight, "kernel_updates", False)
+
+
+def test_it_is_reloaded_once_where_that_is_asked_for(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    not_updatable(monkeypatch)
+    config = replace(loader, verify=VerifyConfig())
+    assert rearm.rearm(root, config, silent).outcome is Outcome.CURRENT
+    result = rearm.rearm(root, config, silent, Verb.UPGRADE)
+    assert (result.outcome, result.reason) == (Outcome.RELOADED, Reason.UPGRADE)
+    assert rearm.rearm(root, config, silent, Verb.UPGRADE).outcome is Outcome.CURRENT
+
+
+@pytest.mark.parametrize("why", ["configuration", "kernel", "loader"])
+def test_it_is_left_where_that_is_not_wanted_or_would_not_help(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    not_updatable(monkeypatch)
+    config = replace(loader, verify=VerifyConfig())
+    if why == "configuration":
+        config = replace(config, reload=replace(config.reload, upgrade=False))
+    elif why == "kernel":
+        for path in (CPU_HOTPLUG, MEMORY_HOTPLUG):
+            (root / path).unlink()
+    else:
+        config = replace(config, reload=ReloadConfig())
+    assert rearm.rearm(root, config, silent, Verb.UPGRADE).outcome is Outcome.CURRENT
+    assert not (root / "calls").exists()
 
 
 # --- the whole program ------------------------------------------------------------------------------------

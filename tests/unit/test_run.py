@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from kdumphpd.reload.run import ENVIRONMENT, TAIL, LoadFailed, run
+from kdumphpd.reload.run import APART, ENVIRONMENT, TAIL, LoadFailed, end_others, run, run_apart, run_when_free
+from tests.unit.trees import put
 
 
 def shell(script: str, timeout: float = 30.0) -> str:
@@ -100,3 +103,97 @@ def test_what_a_loader_leaves_running_is_killed_when_it_ends(tmp_path: Path) -> 
 
 def test_a_loader_has_a_session_of_its_own() -> None:
     assert int(shell("ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat")) != os.getsid(0)
+
+
+# --- a lock that somebody else holds ----------------------------------------------------------------------
+
+
+def busy(folder: Path, times: int) -> list[str]:
+    """A loader that finds the kexec lock held so often, and what calls it; it counts its calls."""
+    (folder / "left").write_text(str(times))
+    script = (
+        f"cd {folder}; echo >>calls; left=$(cat left); [ $left -gt 0 ] || exit 0; echo $((left - 1)) >left;"
+        " echo 'kexec_load failed: Device or resource busy'; exit 255"
+    )
+    return ["/bin/sh", "-c", script]
+
+
+def test_a_busy_lock_is_tried_again(tmp_path: Path) -> None:
+    run_when_free(busy(tmp_path, 2), 30)
+    assert len((tmp_path / "calls").read_text().splitlines()) == 3
+
+
+def test_a_lock_that_stays_busy_is_given_up_in_the_systems_words(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match="Device or resource busy"):
+        run_when_free(busy(tmp_path, 100000), 0.3)
+    assert len((tmp_path / "calls").read_text().splitlines()) > 1
+
+
+def test_any_other_failure_is_not_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(LoadFailed, match="No space left on device"):
+        run_when_free(["/bin/sh", "-c", f"echo >>{tmp_path}/calls; echo No space left on device; exit 255"], 30)
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+
+
+# --- a unit of its own ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def systemd_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """In systemd-run's place: notes its arguments, and runs what stands behind "--" as that would."""
+    program = tmp_path / "systemd-run"
+    program.write_text(
+        f"""#!/bin/sh
+for word; do printf '%s\\n' "$word"; done >{tmp_path}/arguments
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("kdumphpd.reload.run.SYSTEMD_RUN", str(program))
+    return program
+
+
+def test_systemd_ends_a_loader_that_takes_too_long_and_waits_for_one_that_does_not(systemd_run: Path) -> None:
+    assert run_apart(["/bin/echo", "loaded"], 30) == "loaded"
+    arguments = (systemd_run.parent / "arguments").read_text().splitlines()
+    assert {"--wait", "--pipe", "--collect", "--service-type=oneshot", f"--unit={APART}"} < set(arguments)
+    assert "--property=TimeoutStartSec=30" in arguments
+
+
+def test_its_words_reach_the_loader_as_they_are(systemd_run: Path) -> None:
+    run_apart(["/bin/echo", "$HOME", "a b", "100%"], 30)
+    # systemd makes one dollar sign of two.
+    assert (systemd_run.parent / "arguments").read_text().endswith("\n--\n/bin/echo\n$$HOME\na b\n100%\n")
+
+
+def test_its_failure_names_the_loader_and_not_only_what_ran_it(systemd_run: Path) -> None:
+    with pytest.raises(LoadFailed, match=r"^/bin/sh -c: .*systemd-run --wait failed with status 3: no memory$"):
+        run_apart(["/bin/sh", "-c", "echo no memory; exit 3"], 30)
+
+
+# --- what a loader leaves behind --------------------------------------------------------------------------
+
+
+def test_in_a_unit_of_ours_every_other_process_is_ended(tmp_path: Path) -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as stray:
+        group = "/system.slice/system-kdumphpd\\x2drearm.slice/kdumphpd-rearm@7-12.service"
+        members = f"sys/fs/cgroup{group}/cgroup.procs"
+        put(tmp_path, {"proc/self/cgroup": f"0::{group}\n", members: f"{os.getpid()}\n{stray.pid}\n"})
+        ender = threading.Thread(target=end_others, args=(tmp_path,))
+        ender.start()
+        stray.wait(30)
+        put(tmp_path, {members: f"{os.getpid()}\n"})
+        ender.join()
+    assert stray.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("text", ["0::/user.slice/session-1.scope\n", "0::/system.slice/other.service\n", ""])
+def test_outside_of_it_nothing_is_ours_to_end(tmp_path: Path, text: str) -> None:
+    with subprocess.Popen(["/bin/sleep", "1000"]) as other:
+        group = text.strip().removeprefix("0::").lstrip("/")
+        put(tmp_path, {"proc/self/cgroup": text, f"sys/fs/cgroup/{group}/cgroup.procs": f"{other.pid}\n"})
+        end_others(tmp_path)
+        assert other.poll() is None
+        other.kill()

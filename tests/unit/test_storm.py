@@ -175,3 +175,17 @@ def test_a_shorter_quiet_time_holds_for_the_storm_that_blows() -> None:
     coalescer.feed(cpu("online"), 0.0)
     coalescer.quiet = 0.2
     assert coalescer.deadline() == 0.2
+
+
+def test_no_storm_closes_before_it_may_and_what_comes_until_then_is_part_of_it() -> None:
+    coalescer = Coalescer(QUIET, MAX_DELAY)
+    coalescer.not_before = 100.0
+    coalescer.feed(memory("online", 40), 0.0)
+    assert coalescer.deadline() == 100.0
+    assert coalescer.close(99.9) is None
+    coalescer.feed(memory("online", 41), 99.9)
+    storm = coalescer.close(100.0)
+    assert storm is not None
+    assert str(storm.blocks_came) == "40-41"
+    coalescer.feed(memory("online", 42), 200.0)
+    assert coalescer.deadline() == 200.0 + QUIET
