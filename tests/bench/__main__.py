@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures for build/bench/results.json: what hearing costs.
+"""Figures for build/bench/results.json: what hearing costs, and what looking at the image does.
 
 Uevents are real, from a network device in namespaces of our own (tests/uevents/namespace.py), whose path stands
 for those of CPUs and memory. CPU time is that of this process in user and kernel mode, without making the events.
@@ -12,15 +12,19 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from kdumphpd.image.examine import examine
+from kdumphpd.image.ranges import Range
 from kdumphpd.storm import Coalescer, Subsystem, Uevent
 from kdumphpd.uevents import Lost, Monitor
 from tests.uevents.devices import NET, NET_PATH, is_readable, send
 from tests.uevents.namespace import INSIDE, mount, way
+from tests.unit.image.builder import GIB, MIB, Kernel
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build/bench/results.json"
@@ -28,6 +32,8 @@ RESULTS = ROOT / "build/bench/results.json"
 EVENTS = 10_000
 CHUNK = 500  # what the least receive buffer of an unprivileged process holds
 BLOCKS = 262_144  # 64 TiB in blocks of 256 MiB
+RANGES = (8, 1024, 8192)  # the kernel plans for 8192 at most, CONFIG_CRASH_MAX_MEMORY_RANGES
+LOOKS = 5
 
 SO_DETACH_FILTER = 27  # include/uapi/asm-generic/socket.h; not in the socket module
 
@@ -135,6 +141,30 @@ def one_storm() -> Iterator[Figure]:
         random.Random(0).shuffle(events)
 
 
+def looks() -> Iterator[Figure]:
+    """The whole question, on files in place of /proc and /sys; the layout is cached, as after a first look."""
+    for number in RANGES:
+        blocks = tuple((at, at + 128 * MIB - 1) for at in range(4 * GIB, 4 * GIB + number * 256 * MIB, 256 * MIB))
+        for name, what, described in (
+            ("current", "that it describes", blocks),
+            ("stale", "that it lacks, looked at twice", ()),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                root = Path(folder)
+                Kernel(root, ram=blocks, loads=described).write()
+                cache = root / "layout.json"
+                examine(root, cache, lambda _: None)
+                gc.collect()
+                began = time.process_time()
+                for _ in range(LOOKS):
+                    _, verdict = examine(root, cache, lambda _: None)
+                spent = (time.process_time() - began) / LOOKS
+            assert verdict.state == name
+            assert verdict.missing == tuple(Range(*block) for block in blocks if not described)
+            what = f"CPU time to compare the loaded image with {number} ranges of memory {what}"
+            yield Figure(f"look_{name}_{number}_cpu", spent * 1000, "ms", what)
+
+
 def main() -> None:
     command = way()
     if INSIDE not in os.environ and command is not None:
@@ -146,7 +176,7 @@ def main() -> None:
         figures += [relevant(), *irrelevant()]
     else:
         print("No namespaces are permitted here: figures that need real uevents are left out.", file=sys.stderr)
-    figures += [*memory(), *one_storm()]
+    figures += [*memory(), *one_storm(), *looks()]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
     for figure in figures:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.vm import payload, snapshot
 from tests.vm.agent import CommandTimeout, Completed
-from tests.vm.guests import GUESTS, ROUTINE, Guest
+from tests.vm.guests import GUESTS, Guest
 from tests.vm.qemu import Machine
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     if options.command == "prepare":
         # Two at a time: most of a build is waiting for dpkg, most of a boot keeps one core busy.
         with ThreadPoolExecutor(max_workers=2) as pool:
-            for line in pool.map(_prepare, options.guest or ROUTINE):
+            for line in pool.map(_prepare, options.guest or GUESTS):
                 print(line, flush=True)
         return 0
     with _machine(GUESTS[options.guest], options.bare) as machine:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures for scenarios: `machine` runs our software, `bare` does not; both are new for every test.
 
-A scenario runs on every guest, or on those its `guests` marker names. One that loses its VM is run again,
-once: that says something of the host, not of the scenario. A scenario that fails is never run again.
+A scenario runs on the guests that its `guests` marker names, without one on those of guests.ROUTINE. One that
+loses its VM is run again, once: that says something of the host, not of the scenario. A scenario that fails is
+never run again.
 """
 
 import re
@@ -32,14 +33,13 @@ EVIDENCE = "journalctl -b --no-pager -o short-monotonic -n 150"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "guests(*names): run on these guests of tests/vm/guests.py only")
-    config.addinivalue_line("markers", "xdist_group(name): run in one process (pytest-xdist)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "guest" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("guests")
         names = marker.args if marker else ROUTINE
-        rows = [pytest.param(GUESTS[name], id=name, marks=pytest.mark.xdist_group(name)) for name in names]
+        rows = [pytest.param(GUESTS[name], id=name) for name in names]
         metafunc.parametrize("guest", rows, scope="session")
 
 
@@ -109,9 +109,15 @@ def machine(request: pytest.FixtureRequest, installed: Snapshot, payload: Payloa
 
 
 @pytest.fixture
-def bare(request: pytest.FixtureRequest, booted: Snapshot) -> Iterator[Machine]:
+def enclosed() -> Payload | None:
+    """What a bare guest has on its second disk; a module of tests that wants something there overrides this."""
+    return None
+
+
+@pytest.fixture
+def bare(request: pytest.FixtureRequest, booted: Snapshot, enclosed: Payload | None) -> Iterator[Machine]:
     """A guest of the test's own as Debian left it, kdump armed, without our software."""
-    with _running(request.node, booted, None) as running:
+    with _running(request.node, booted, enclosed.disk if enclosed else None) as running:
         yield running
 
 

@@ -11,12 +11,27 @@ from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
 STORM_S = 90.0  # until a storm is answered, at the most; an emulated guest is slow
+SETTLED_S = 300.0  # until all is well again after whatever went wrong
 POLL_S = 0.5
 
 STATE = "cat /run/kdumphpd/state.json"
 LOADED = "cat /sys/kernel/kexec/crash_loaded 2>/dev/null || cat /sys/kernel/kexec_crash_loaded"
+BLOCKS = "/sys/devices/system/memory/memory*"
 STOCK_RULE = "50-kdump-tools.rules"
 MASK = f"/run/udev/rules.d/{STOCK_RULE}"
+
+# The image describes the machine, and nobody is about to do anything.
+SETTLED = """
+kdumphpctl verify > /dev/null && grep -q '"healthy": true' /run/kdumphpd/state.json &&
+grep -q '"pending": false' /run/kdumphpd/state.json && ! grep -q '"owed": true' /run/kdumphpd-rearm/memory.json &&
+[ -z "$(systemctl list-units --no-legend 'kdumphpd-rearm@*.service')" ]
+"""
+
+# As memo.py writes it: when the next reload is permitted, by the clock that counts from boot.
+PAID = """
+python3 -c 'import json, time
+raise SystemExit(time.monotonic() < json.load(open("/run/kdumphpd-rearm/memory.json"))["free_at"])'
+"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class Seen:
 
 
 # Before the listener has heard or done anything.
-NOTHING = Seen({"storms": 0, "events": 0})
+NOTHING = Seen({"storms": 0, "events": 0, "reloads": 0, "failures": 0, "unprotected": 0.0})
 
 
 def seen(machine: Machine) -> Seen:
@@ -54,6 +69,35 @@ def wait_reloaded(machine: Machine, before: Seen) -> Seen:
     return _wait(machine, lambda now: now.reloads > before.reloads and not now.pending)
 
 
+def wait_current(machine: Machine, before: Seen, events: int = 0) -> Seen:
+    """Wait until `events` more are answered, and the image is right by the listener's own last look."""
+    return _wait(
+        machine,
+        lambda now: (
+            now.events >= before.events + events
+            and now.storms > before.storms
+            and not now.pending
+            and now.healthy
+            and now.last["outcome"] in ("current", "reloaded", "trusted", "")
+        ),
+    )
+
+
+def wait_failed(machine: Machine, before: Seen) -> Seen:
+    """Wait until a storm was answered in vain."""
+    return _wait(machine, lambda now: now.failures > before.failures)
+
+
+def wait_settled(machine: Machine) -> None:
+    """Wait until an image is loaded that describes the machine, and nothing is left to be done."""
+    machine.wait_until(SETTLED, SETTLED_S)
+
+
+def wait_paid(machine: Machine) -> None:
+    """Wait until the next reload is permitted: a share of the time is one of whole reloads, each with its wait."""
+    machine.wait_until(PAID, SETTLED_S)
+
+
 def _wait(machine: Machine, done: Callable[[Seen], bool]) -> Seen:
     end = time.monotonic() + STORM_S
     while not done(now := seen(machine)):
@@ -64,7 +108,11 @@ def _wait(machine: Machine, done: Callable[[Seen], bool]) -> Seen:
 
 def load(machine: Machine, *options: str) -> None:
     """Load the image as kdump-config does, with options of our own: an operator at the keyboard."""
-    machine.run(f"eval \"$(sed 's/ -p / -p {' '.join(options)} /' /var/crash/kexec_cmd)\"", timeout=120)
+    machine.run(load_command(*options), timeout=120)
+
+
+def load_command(*options: str) -> str:
+    return f"eval \"$(sed 's/ -p / -p {' '.join(options)} /' /var/crash/kexec_cmd)\""
 
 
 def loaded(machine: Machine) -> bool:
@@ -113,9 +161,47 @@ def online_memory(machine: Machine) -> None:
     )
 
 
+def plug_offline(machine: Machine, blocks: int) -> None:
+    """Plug memory that stays offline, as Debian 12 leaves it, and wait until all of that is answered."""
+    before = seen(machine)
+    machine.add_memory(blocks * machine.guest.arch.dimm_mib)
+    wait_answered(machine, before, events=blocks)
+
+
+def grow(machine: Machine, mib: int = 0) -> None:
+    """Plug `mib` MiB, the smallest DIMM unless told, and wait until the guest uses them."""
+    count = f"ls -d {BLOCKS} | wc -l"
+    before = int(machine.run(count).stdout)
+    mib = mib or machine.guest.arch.dimm_mib
+    machine.add_memory(mib)
+    machine.wait_until(f"[ $({count}) = {before + mib // machine.guest.arch.dimm_mib} ]")
+    online = f"for s in $(grep -Lx online {BLOCKS}/state); do echo online_movable > $s; done 2>&-"
+    machine.wait_until(f'{online}; [ -z "$(grep -Lx online {BLOCKS}/state)" ]')
+
+
 def journal(machine: Machine) -> str:
     """What kdumphpd wrote in this boot."""
     return machine.run("journalctl -b -o cat -u kdumphpd -u 'kdumphpd-rearm@*'").stdout
+
+
+def reloads(machine: Machine) -> list[dict[str, str]]:
+    """The journal entries of the storms that ended in a reload, oldest first."""
+    lines = machine.run("journalctl -b -o json -u kdumphpd KDUMPHPD_OUTCOME=reloaded").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def rule_in_force(machine: Machine, name: str) -> str:
+    """Which file of that name udev goes by (udev(7)), links followed; empty where there is none."""
+    folders = "/etc /run /usr/local/lib /usr/lib"
+    command = f"for d in {folders}; do f=$d/udev/rules.d/{name}; [ -e $f ] && {{ readlink -f $f; exit; }}; done"
+    return machine.run(command, check=False).stdout.strip()
+
+
+def kill_for_good(machine: Machine) -> None:
+    """Kill the listener, and let nobody start it again."""
+    machine.write_file("/run/systemd/system/kdumphpd.service.d/once.conf", "[Service]\nRestart=no\n")
+    machine.run("systemctl daemon-reload; systemctl kill -s KILL --kill-whom=main kdumphpd")
+    machine.wait_until("systemctl is-failed -q kdumphpd")
 
 
 def record(result: Result, before: Seen, after: Seen, *, load: str = "", verdict: str = "") -> None:

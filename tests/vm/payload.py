@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our software on its way into a guest: a tar archive on a raw disk, and the commands that install it."""
+"""Our software on its way into a guest: the Debian package, in a repository on a raw disk, and its installation."""
 
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm import hardware
+from tests.vm import deb, hardware
+from tests.vm.guests import Guest
 from tests.vm.qemu import Machine
 from tests.vm.snapshot import Snapshot, derived
 
@@ -19,23 +21,21 @@ BUILD = CHECKOUT / "build" / "vm"
 MTIME = 1_600_000_000
 """Every file's, so that equal content is an equal archive."""
 
-INSTALL = """
-blockdev --flushbufs /dev/vdb
-tar -x -C / --keep-directory-symlink --no-overwrite-dir -f /dev/vdb
-python3 -m compileall -q "$(python3 -c 'import os, kdumphpd; print(os.path.dirname(kdumphpd.__file__))')"
-systemd-sysusers
-systemd-tmpfiles --create
-journalctl --update-catalog
-systemctl daemon-reload
-udevadm control --reload
-systemctl enable --now kdumphpd.service
-until grep -q '"storms": [1-9]' /run/kdumphpd/state.json; do sleep 0.5; done
-"""
-"""What a package's maintainer scripts would do, as one script of /bin/sh -e; then the listener's first look."""
+REPOSITORY = "/run/repository"
+"""Where the repository is in a guest: in memory, and gone with the next boot."""
+
+UNPACK = f"blockdev --flushbufs /dev/vdb; mkdir {REPOSITORY}; tar -x -C {REPOSITORY} -f /dev/vdb"
+
+APT = (
+    "DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends"
+    " -o Dir::Etc::sourcelist={sources} -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root"
+)
+
+FIRST_LOOK = """until grep -q '"storms": [1-9]' /run/kdumphpd/state.json; do sleep 0.5; done"""
 
 
 class PayloadError(Exception):
-    """`make install` failed, or what it installs is too large for the disk."""
+    """What is to be installed is too large for the disk."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,43 @@ class Payload:
 
 
 def build(directory: Path, checkout: Path = CHECKOUT) -> Payload:
-    """Install `checkout` into a temporary tree and pack that into a disk image in `directory`."""
+    """Pack a repository with the package of `checkout` into a disk image in `directory`."""
+    return pack_repositories({".": deb.package(checkout)}, directory)
+
+
+def pack_repositories(packages: dict[str, Path], directory: Path) -> Payload:
+    """Pack a repository of one package for each folder into a disk image in `directory`."""
     with tempfile.TemporaryDirectory(prefix="kdumphpd-") as tree:
-        command = ("make", "-C", str(checkout), "install", f"DESTDIR={tree}", "PREFIX=/usr")
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode != 0:
-            raise PayloadError(f"make install failed with exit code {done.returncode}:\n{done.stdout[-3000:]}")
+        for folder, package in packages.items():
+            _write_repository(Path(tree) / folder, package, f"{REPOSITORY}/{folder}")
         return pack(Path(tree), directory)
+
+
+def apt(command: str, folder: str = ".") -> str:
+    """A line of /bin/sh that runs apt-get in a guest, with one of its repositories as the only source."""
+    return f"{APT.format(sources=f'{REPOSITORY}/{folder}/sources.list')} {command}"
+
+
+def install(guest: Guest, folder: str = ".") -> str:
+    """Lines of /bin/sh that install, or upgrade, from a repository that was unpacked in the guest.
+
+    Where no package was ever configured (foreign.py), apt finds nothing that it may build on; there dpkg unpacks ours
+    and runs its maintainer scripts.
+    """
+    if guest.arch.uname == os.uname().machine:
+        return f"{apt('update', folder)} && {apt('install kdumphpd', folder)}"
+    return f"dpkg --force-depends --install {REPOSITORY}/{folder}/*.deb"
+
+
+def _write_repository(directory: Path, package: Path, address: str) -> None:
+    """Lay a package out as sources.list(5) wants it of `deb file:... ./`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy(package, directory)
+    control = subprocess.run(("dpkg-deb", "--field", package), capture_output=True, text=True, check=True).stdout
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    file = f"Filename: ./{package.name}\nSize: {package.stat().st_size}\nSHA256: {digest}\n"
+    (directory / "Packages").write_text(control + file)
+    (directory / "sources.list").write_text(f"deb [trusted=yes] file:{address} ./\n")
 
 
 def pack(tree: Path, directory: Path) -> Payload:
@@ -71,12 +101,13 @@ def pack(tree: Path, directory: Path) -> Payload:
 
 
 def installed(base: Snapshot, payload: Payload) -> Snapshot:
-    """Return `base` with our software installed and running."""
+    """Return `base` with our package installed, and running."""
+    script = f"set -e\n{UNPACK}\n{install(base.guest)}\n{FIRST_LOOK}\nrm -r {REPOSITORY}"
 
-    def install(machine: Machine) -> None:
-        machine.run(f"set -e\n{INSTALL}", timeout=300)
+    def prepare(machine: Machine) -> None:
+        machine.run(script, timeout=300)
 
-    return derived(base, BUILD / "installed", f"{payload.digest}{INSTALL}", payload.disk, install)
+    return derived(base, BUILD / "installed", f"{payload.digest}{script}", payload.disk, prepare)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:

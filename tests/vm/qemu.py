@@ -148,7 +148,7 @@ class Machine:
                 raise HotplugFailed(f"the guest has not given back {device} in {timeout:.0f} s: {refused}")
             time.sleep(0.05)
 
-    # -- crash --------------------------------------------------------------------------------------------
+    # -- crash and reboot -----------------------------------------------------------------------------------
 
     def crash(self, timeout: float = 900, cpu: int = 0) -> str:
         """Panic on a CPU and wait for the capture kernel's reboot, which ends QEMU.
@@ -163,6 +163,17 @@ class Machine:
         except subprocess.TimeoutExpired:
             raise VmLost(f"no reboot {timeout:.0f} s after the crash\n{self._last_words()}") from None
         return self.console_log.read_bytes()[before:].decode(errors="replace")
+
+    def reboot(self, timeout: float = BOOT_S) -> None:
+        """Reboot in good order, as a new QEMU on the same disks; hotplugged devices are gone."""
+        self.start("systemctl reboot")
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise VmLost(f"still there {timeout:.0f} s after `systemctl reboot`\n{self._last_words()}") from None
+        self.__exit__(None, None, None)
+        self._state = None
+        self.__enter__()
 
     def memory(self, first: int, size: int) -> bytes:
         """Return `size` bytes of physical memory from address `first`, also of a guest that has died."""

@@ -7,17 +7,12 @@ from tests.vm import kdump
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
-# udev's own answer to which file of that name is in force.
-IN_FORCE = (
-    f"for d in /etc /run /usr/local/lib /usr/lib; do f=$d/udev/rules.d/{kdump.STOCK_RULE};"
-    " [ -e $f ] && { readlink -f $f; exit; }; done"
-)
 OURS = f"/usr/lib/kdumphpd/udev/{kdump.STOCK_RULE}"
 STOCK = f"/usr/lib/udev/rules.d/{kdump.STOCK_RULE}"
 
 
 def in_force(machine: Machine) -> str:
-    return machine.run(IN_FORCE).stdout.strip()
+    return kdump.rule_in_force(machine, kdump.STOCK_RULE)
 
 
 @pytest.mark.guests("debian13")
@@ -35,10 +30,7 @@ def test_rule(machine: Machine, result: Result) -> None:
     left = "journalctl -b -o cat _PID=1 -u kdumphpd"
     assert "Main process exited, code=killed, status=9/KILL" in machine.run(left).stdout
 
-    machine.run("mkdir -p /run/systemd/system/kdumphpd.service.d")
-    machine.run("printf '[Service]\\nRestart=no\\n' > /run/systemd/system/kdumphpd.service.d/once.conf")
-    machine.run("systemctl daemon-reload; systemctl kill -s KILL --kill-whom=main kdumphpd")
-    machine.wait_until("systemctl is-failed -q kdumphpd")
+    kdump.kill_for_good(machine)
     assert in_force(machine) == STOCK
     result.verdict = "masked only while running"
 

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each distribution's own means on a real kernel: found by "auto", one reload a storm, its udev rule stood in for.
+
+Fedora's kdumpctl and openSUSE's load.sh are stood for by scripts of ours (tests/vm/fakes) that keep what those
+promise, and load for real.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.vm import kdump
+from tests.vm.kdump import Seen
+from tests.vm.qemu import Machine
+from tests.vm.results import Result
+
+FAKES = Path(__file__).parent / "fakes"
+
+SETTINGS = "/etc/sysconfig/kdump"
+COMMAND_LINE = "root=/dev/vda console=ttyS0 systemd.unit=kdump-tools-dump.service nr_cpus=1"
+
+FEDORA_RULE = "98-kexec.rules"
+SUSE_RULE = "/run/udev/rules.d/70-kdump.rules"
+SUSE_ORIGINAL = "/usr/lib/kdump/70-kdump.rules"
+OURS = "/usr/lib/kdumphpd/udev"
+
+
+def install(machine: Machine, family: str, folders: dict[str, str]) -> None:
+    """Put a family's files of tests/vm/fakes into the guest, in the place of kdump-tools."""
+    machine.run("systemctl stop kdumphpd; systemctl disable --now kdump-tools", timeout=120)
+    machine.run("mv /usr/sbin/kdump-config /usr/sbin/kdump-config.aside")
+    for name, folder in folders.items():
+        machine.write_file(f"{folder}/{name}", (FAKES / family / name).read_bytes(), mode=_mode(name))
+    machine.run("systemctl daemon-reload; udevadm control --reload")
+
+
+def _mode(name: str) -> int:
+    return 0o644 if name.endswith((".service", ".rules")) else 0o755
+
+
+def settings(machine: Machine, *lines: str) -> None:
+    machine.write_file(SETTINGS, "\n".join([f'KDUMP_COMMANDLINE="{COMMAND_LINE}"', *lines, ""]))
+
+
+def plug_and_see_one_reload(machine: Machine, loader: str) -> tuple[Seen, Seen, str]:
+    """Start kdumphpd on an image that the kernel may not touch, and plug memory; what it counted, and the verdict."""
+    assert kdump.crash_hotplug(machine) == ("0", "0")
+    machine.run("systemctl start kdumphpd")
+    before = kdump.wait_answered(machine, kdump.NOTHING, events=0)
+    assert before.reloads == 0
+    machine.add_memory(1024)
+    after = kdump.wait_answered(machine, before, events=16)
+    assert after.reloads == 1
+    [reload] = kdump.reloads(machine)
+    assert reload["KDUMPHPD_LOADER"] == loader
+    [(first, last)] = kdump.dimms(machine)
+    assert kdump.image_has(machine, first, last)
+    return before, after, kdump.inspect(machine)["verdict"]["state"]
+
+
+@pytest.mark.guests("debian13")
+def test_loader_kdumpctl(machine: Machine, result: Result) -> None:
+    """Fedora's and RHEL's: kdumpctl reload, under its own lock, with /boot as these distributions have it."""
+    machine.run("cp -L /var/lib/kdump/initrd.img /boot/initramfs-$(uname -r)kdump.img; chmod 0555 /boot")
+    units = "/usr/lib/systemd/system"
+    places = {"kdumpctl": "/usr/bin", "kdump.service": units, FEDORA_RULE: "/usr/lib/udev/rules.d"}
+    install(machine, "fedora", places)
+    settings(machine, "KEXEC_ARGS=-c")
+    machine.run("systemctl enable --now kdump", timeout=120)
+    settings(machine, "KEXEC_ARGS=-s")
+
+    before, after, verdict = plug_and_see_one_reload(machine, "kdumpctl")
+    assert machine.run("journalctl -b -o cat -t kdumpctl").stdout.splitlines()[-4:] == [
+        "kexec: unloaded kdump kernel",
+        "Stopping kdump: [OK]",
+        "kexec: loaded kdump kernel",
+        "Starting kdump: [OK]",
+    ]
+    kdump.record(result, before, after, load="kdumpctl", verdict=verdict)
+    assert verdict == "current"
+
+    stock = f"/usr/lib/udev/rules.d/{FEDORA_RULE}"
+    assert kdump.rule_in_force(machine, FEDORA_RULE) == f"{OURS}/{FEDORA_RULE}"
+    machine.run("systemctl stop kdumphpd")
+    assert kdump.rule_in_force(machine, FEDORA_RULE) == stock
+    machine.run("systemctl start kdumphpd")
+    assert kdump.rule_in_force(machine, FEDORA_RULE) == f"{OURS}/{FEDORA_RULE}"
+    kdump.kill_for_good(machine)
+    assert kdump.rule_in_force(machine, FEDORA_RULE) == stock
+
+
+@pytest.mark.guests("debian13")
+def test_loader_suse(machine: Machine, result: Result) -> None:
+    """openSUSE's and SLES': load.sh over the old image; its rule comes back at every load, and goes again."""
+    machine.run("cd /var/lib/kdump; cp -L initrd.img initrd; ln -sf $(readlink -f vmlinuz) kernel")
+    places = dict.fromkeys(("load.sh", "unload.sh", "70-kdump.rules"), "/usr/lib/kdump")
+    install(machine, "suse", places | {"kdump.service": "/usr/lib/systemd/system"})
+    settings(machine, "KEXEC_OPTIONS=-c")
+    machine.run("systemctl enable --now kdump", timeout=120)
+    settings(machine, "KEXEC_OPTIONS=-a")
+    machine.run(f"cmp {SUSE_RULE} {SUSE_ORIGINAL}")
+    ours = machine.run(f"sha256sum {OURS}/* {SUSE_ORIGINAL}").stdout
+
+    before, after, verdict = plug_and_see_one_reload(machine, "suse")
+    kdump.record(result, before, after, load="load.sh", verdict=verdict)
+    assert verdict == "current"
+
+    # Ours has loaded, and so has an operator: each time the rule was back.
+    machine.wait_until(f"! test -e {SUSE_RULE}")
+    for _ in range(2):
+        machine.run("/usr/lib/kdump/load.sh", timeout=120)
+        machine.wait_until(f"! test -e {SUSE_RULE}")
+
+    machine.run("systemctl stop kdumphpd")
+    machine.run(f"cmp {SUSE_RULE} {SUSE_ORIGINAL} && ! test -L {SUSE_RULE}")
+    machine.run("! systemctl is-active kdumphpd-rules.path")
+    machine.run("systemctl start kdumphpd")
+    machine.run(f"! test -e {SUSE_RULE}")
+
+    # Killed and started again, it goes on watching.
+    machine.run("systemctl kill -s KILL --kill-whom=main kdumphpd")
+    machine.wait_until("[ $(systemctl show -P NRestarts kdumphpd) = 1 ] && systemctl is-active -q kdumphpd")
+    machine.run(f"! test -e {SUSE_RULE}")
+    machine.run("/usr/lib/kdump/load.sh", timeout=120)
+    machine.wait_until(f"! test -e {SUSE_RULE}")
+
+    kdump.kill_for_good(machine)
+    machine.wait_until("! systemctl is-active -q kdumphpd-rules.path kdumphpd-rules.service")
+    machine.run(f"cmp {SUSE_RULE} {SUSE_ORIGINAL}")
+    machine.run("/usr/lib/kdump/load.sh", timeout=120)
+    machine.run(f"cmp {SUSE_RULE} {SUSE_ORIGINAL}")
+    assert machine.run("systemctl --failed --no-legend --plain").stdout.split()[:1] == ["kdumphpd.service"]
+    assert machine.run(f"sha256sum {OURS}/* {SUSE_ORIGINAL}").stdout == ours
+
+
+@pytest.mark.guests("debian12", "debian13")
+def test_loader_kdump_tools(machine: Machine, result: Result) -> None:
+    """Debian's and Ubuntu's: the command that kdump-config recorded; kdump-config itself where there is none."""
+    knows_hotplug = "absent" not in kdump.crash_hotplug(machine)
+
+    def plug(before: Seen) -> Seen:
+        dimm = len(kdump.dimms(machine))
+        machine.add_memory(1024)
+        machine.wait_until(f"[ $(ls -d /sys/devices/system/memory/memory* | wc -l) = {16 + 8 * dimm} ]")
+        kdump.online_memory(machine)
+        return kdump.wait_reloaded(machine, before)
+
+    kdump.load(machine, "-c")
+    before = kdump.seen(machine)
+    once = plug(before)
+    kdump.load(machine, "-c")
+    machine.run("rm /var/crash/kexec_cmd")
+    after = plug(once)
+    done = [(row["KDUMPHPD_LOADER"], row["KDUMPHPD_WAY"]) for row in kdump.reloads(machine)[-2:]]
+    direct = "kexec -c --hotplug" if knows_hotplug else "kexec -c"
+    assert done == [("kdump-tools", direct), ("kdump-tools", "kdump-config reload")]
+    assert after.reloads == before.reloads + 2
+    for first, last in kdump.dimms(machine):
+        assert kdump.image_has(machine, first, last)
+    verdict = kdump.inspect(machine)["verdict"]["state"]
+    kdump.record(result, before, after, load="kdump-tools", verdict=verdict)
+    assert verdict == "current"
