@@ -18,7 +18,7 @@ from kdumphpd.protocol import Outcome, Result
 from kdumphpd.reload import bound, crypt_keys, preflight
 from kdumphpd.reload.attempt import Attempt, World, attempt, lacks_the_same
 from kdumphpd.reload.gap import GapMeter
-from kdumphpd.reload.run import LoadFailed
+from kdumphpd.reload.run import LoadFailed, Withdrawn
 from kdumphpd.reload.units import wait_until_idle
 from kdumphpd.reload.way import Way
 from kdumphpd.sight import Sight
@@ -58,6 +58,10 @@ def replace(
                 with crypt_keys.reused(root), meter:
                     done = attempt(ways, before, memory.burnt, _world(root, settings, say, memory))
                 result = _conclude(root, settings, memory, before, meter, done, detail)
+    except Withdrawn as error:
+        log.info(str(error))
+        memory.owed = False
+        result = left_alone(Decision(Action.LEAVE_ALONE, Reason.NOTHING_LOADED), before, str(error))
     except LoadFailed as error:  # before anything was touched
         armed = image_loaded(root)
         memory.owed &= not armed

@@ -10,7 +10,8 @@ import contextlib
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from kdumphpd.config import Config
 from kdumphpd.kernel.loaded import armed_now
 from kdumphpd.lock import locked
 from kdumphpd.reload import kexec
-from kdumphpd.reload.run import APART, LoadFailed, run, run_apart
+from kdumphpd.reload.run import APART, LoadFailed, Withdrawn, run, run_apart
+from kdumphpd.reload.units import active_states, last_changes, wait_until_idle
 from kdumphpd.reload.way import Method, Way
 
 log = structlog.get_logger()
 
-UNITS: tuple[str, ...] = ("kdump-tools.service", APART)
+UNIT = "kdump-tools.service"
+UNITS: tuple[str, ...] = (UNIT, APART)
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
 DEFAULTS = "/etc/default/kdump-tools"
 RECORDED = "kexec_cmd"  # in $KDUMP_COREDIR
@@ -51,11 +54,45 @@ def ways(root: Path, config: Config) -> list[Way]:
     except LoadFailed as error:
         log.warning(f"no kexec command of kdump-tools can be used, so kdump-config has to do it: {error}")
         return [own]
-    return [*kexec.direct_ways(recorded, config.reload.method, kexec.abilities(root)), own]
+    direct = kexec.direct_ways(recorded, config.reload.method, kexec.abilities(root))
+    return [*(replace(way, load=partial(load_in_peace, root, way.load)) for way in direct), own]
+
+
+def load_in_peace(root: Path, load: Callable[[float], object], timeout: float) -> None:
+    """`load`, and then what kdump-tools.service was told to do meanwhile.
+
+    Its unload and its load take no lock but the kernel's: they meet ours, or the image that it leaves, give up, and
+    end in success all the same. Raises LoadFailed, or Withdrawn where the unit was stopped.
+    """
+    before = last_changes([UNIT])
+    failure = None
+    try:
+        load(timeout)
+    except LoadFailed as error:
+        failure = error
+    if last_changes([UNIT]) != before:
+        wait_until_idle([UNIT], timeout)
+        heed_stop(root, timeout)
+        log.info(f"{UNIT} was at work meanwhile and may have met ours: loading the image once more, as it says now")
+        reload(root, timeout)
+    elif failure:
+        raise failure
+
+
+def heed_stop(root: Path, timeout: float) -> None:
+    """Raises Withdrawn, with no image loaded, where the unit, which was at work just now, has ended as stopped."""
+    if active_states([UNIT]) == ["inactive"]:
+        if armed_now(root):
+            run_apart([KDUMP_CONFIG, "unload"], timeout)
+        raise Withdrawn(f"{UNIT} was stopped meanwhile: no image is loaded, as it was asked to")
 
 
 def reload(root: Path, timeout: float) -> None:
     """Unload and load. Raises LoadFailed."""
+    if wait_until_idle([UNIT], timeout):
+        heed_stop(root, timeout)
+        if armed_now(root):
+            return
     # "load" refuses to touch an image that is there, "reload" is unload and load.
     run_apart([KDUMP_CONFIG, "reload" if armed_now(root) else "load"], timeout)
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from kdumphpd.config import Config, SyscallChoice
 from kdumphpd.kernel import crash_hotplug
 from kdumphpd.kernel.files import read_attribute
 from kdumphpd.kernel.loaded import elfcorehdr_is_sized
-from kdumphpd.reload.run import LoadFailed, run, run_when_free
+from kdumphpd.reload.run import CommandFailed, LoadFailed, run, run_when_free
 from kdumphpd.reload.way import Method, Way
+
+log = structlog.get_logger()
 
 KEXEC = "/sbin/kexec"  # on both sides of the /usr merge
 HELP_TIMEOUT = 10.0  # seconds
@@ -90,20 +94,33 @@ def direct_ways(argv: Sequence[str], choice: SyscallChoice, able: Abilities) -> 
         return Way(
             name=" ".join(["kexec", *options]),
             method=method,
-            load=partial(run_when_free, command),
+            load=partial(load, command),
             updatable=updatable and able.kernel_updates,
             kernel=Path(kept[-1]),
             initrd=Path(initrd) if initrd else None,
         )
 
     hotplug = ["--hotplug"] if able.hotplug_option else []
-    load = way(Method.LOAD, "-c", *hotplug, updatable=able.hotplug_option)
-    file = way(Method.FILE, "-s", updatable=True)
+    by_load = way(Method.LOAD, "-c", *hotplug, updatable=able.hotplug_option)
+    by_file = way(Method.FILE, "-s", updatable=True)
     match choice:
         case SyscallChoice.LOAD:
-            return [load]
+            return [by_load]
         case SyscallChoice.FILE:
-            return [file]
+            return [by_file]
     if able.locked_down:
-        return [file]
-    return sorted((load, file), key=lambda way: not way.updatable)
+        return [by_file]
+    return sorted((by_load, by_file), key=lambda way: not way.updatable)
+
+
+def load(argv: Sequence[str], timeout: float) -> None:
+    """Run kexec when the kernel's lock is free. Raises LoadFailed."""
+    try:
+        run_when_free(argv, timeout)
+    except CommandFailed as error:
+        if error.status >= 0:
+            raise
+        # Killed, for want of memory perhaps, and maybe with the old image gone: nothing is wrong with this way, and
+        # every other one leaves the machine without an image for longer.
+        log.warning(f"{error}; trying again")
+        run_when_free(argv, timeout)

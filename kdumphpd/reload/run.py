@@ -56,6 +56,10 @@ class CommandFailed(LoadFailed):
         self.status = status
 
 
+class Withdrawn(Exception):  # noqa: N818 - an outcome that the caller answers
+    """While an image was loaded the operator said that there shall be none, and there is none."""
+
+
 def run_when_free(argv: Sequence[str], timeout: float) -> str:
     """`run`, again and again while somebody else holds the kexec lock. Raises LoadFailed."""
     return when_free(partial(run, argv), timeout)

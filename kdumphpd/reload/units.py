@@ -28,7 +28,16 @@ def wait_until_idle(
 
 def active_states(units: Sequence[str]) -> list[str]:
     """What systemd says of them; nothing where it does not answer: then the locks are all there is."""
+    return _ask("ActiveState", units)
+
+
+def last_changes(units: Sequence[str]) -> list[str]:
+    """When each began or ended something, in words to compare; nothing where systemd does not answer."""
+    return _ask("StateChangeTimestampMonotonic", units)
+
+
+def _ask(name: str, units: Sequence[str]) -> list[str]:
     try:
-        return run(["systemctl", "show", "--property=ActiveState", "--value", *units], SYSTEMCTL_TIMEOUT).split()
+        return run(["systemctl", "show", f"--property={name}", "--value", *units], SYSTEMCTL_TIMEOUT).split()
     except LoadFailed:
         return []

@@ -34,6 +34,10 @@ if [ "$busy" -gt 0 ]; then
 	echo 'kexec_load failed: Device or resource busy'
 	exit 255
 fi
+if [ -e {tmp_path}/killed ]; then
+	rm {tmp_path}/killed
+	kill -9 $$
+fi
 if [ -e {tmp_path}/error ]; then
 	cat {tmp_path}/error
 	exit 255
@@ -115,6 +119,21 @@ def test_the_capture_kernels_own_command_line_is_left_as_it_is(program: Path) ->
     )
     way.load(30)
     assert calls(program) == ["-c --hotplug -p --command-line=-c -s --hotplug /k"]
+
+
+def test_a_kexec_that_is_killed_is_started_once_more(program: Path) -> None:
+    way = kexec.direct_ways([str(program), "-p", "/k"], SyscallChoice.AUTO, MODERN)[0]
+    put(program.parent, {"killed": ""})
+    way.load(30)
+    assert len(calls(program)) == 2
+
+
+def test_one_that_fails_by_itself_is_not(program: Path) -> None:
+    way = kexec.direct_ways([str(program), "-p", "/k"], SyscallChoice.AUTO, MODERN)[0]
+    put(program.parent, {"error": "Cannot load: no memory"})
+    with pytest.raises(LoadFailed, match="no memory"):
+        way.load(30)
+    assert len(calls(program)) == 1
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from kdumphpd.lock import locked
 from kdumphpd.policy import Reason
 from kdumphpd.protocol import MAX_LINE, Outcome, Progress, ProtocolError, Result, Verb, decode, encode
 from kdumphpd.reload import kexec
+from kdumphpd.reload.run import Withdrawn
 from tests.unit.trees import CPU_HOTPLUG, CRASH_LOADED, MEMORY_HOTPLUG, kernel, put
 
 UNREAD = VerifyConfig(image=Verify.NEVER)
@@ -409,6 +410,20 @@ def test_an_image_that_others_loaded_while_they_were_waited_for_is_not_loaded_ag
     result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
     assert (result.outcome, result.armed) == (Outcome.CURRENT, True)
     assert not (root / "calls").exists()
+
+
+def test_an_image_that_the_operator_withdraws_while_it_is_loaded_is_not_owed(
+    root: Path, loader: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def withdrawn(argv: list[str], timeout: float) -> None:
+        put(root, {CRASH_LOADED: "0\n"})
+        raise Withdrawn("kdump-tools.service was stopped meanwhile")
+
+    look_in_turn(monkeypatch, SHORT)
+    monkeypatch.setattr(kexec, "load", withdrawn)
+    result = rearm.rearm(root, replace(loader, verify=VerifyConfig()), silent)
+    assert (result.outcome, result.armed) == (Outcome.NOTHING_LOADED, False)
+    assert not memo.is_owed(root)
 
 
 # --- an image that the kernel could keep current ------------------------------------------------------------

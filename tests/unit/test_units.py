@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from kdumphpd.reload.run import LoadFailed
-from kdumphpd.reload.units import active_states, wait_until_idle
+from kdumphpd.reload.units import active_states, last_changes, wait_until_idle
 
 
 def test_a_unit_that_is_at_work_is_waited_for() -> None:
@@ -34,3 +34,4 @@ def test_one_that_takes_too_long_is_named() -> None:
 
 def test_where_systemd_does_not_answer_nothing_is_waited_for() -> None:
     assert active_states(["no such unit"]) in ([], ["inactive"])
+    assert last_changes(["no such unit"]) in ([], ["0"])

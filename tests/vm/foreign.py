@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from tests.vm import build, cache
-from tests.vm.build import Image
+from tests.vm.build import BuildError, Image
 from tests.vm.guests import Guest
 from tests.vm.recipe import EXCLUDED, PACKAGES
 
@@ -20,6 +20,9 @@ ADDITIONAL = ("e2fsprogs", "busybox-static")
 EXCLUDED_FOREIGN = ("*/lib/modules/*/kernel/arch/*/kvm/*",)
 
 INITRD = "usr/local/lib/initrd.py"
+
+# What apt says of an index that is not the one its release has signed.
+TORN = "Mirror sync in progress?"
 
 # $1 is the new root. "which" and "awk" are Debian's alternatives.
 UNPACKED = f"""
@@ -77,9 +80,24 @@ def _build(guest: Guest, directory: Path) -> None:
     (units / "multi-user.target.wants/warm-up.service").symlink_to("../warm-up.service")
     shutil.copyfile(Path(__file__).with_name("initrd.py"), overlay / INITRD)
     build._run("chmod", "-R", "a+rX", str(overlay))  # whatever the umask
-    sources = directory / "sources.list"
-    sources.write_text(_release(build.apt_sources(guest), guest.suite))
     rootfs = directory / "rootfs.tar"
+    [source] = _release(build.apt_sources(guest), guest.suite)
+    try:
+        _unpack(guest, source, overlay, rootfs)
+    except BuildError as error:
+        if TORN not in str(error):
+            raise
+        _unpack(guest, _by_other_name(source, directory), overlay, rootfs)
+    build._extract_boot(rootfs, guest.arch.kernel_image, directory)
+    build._make_disk(rootfs, directory / "disk.raw")
+    rootfs.unlink()
+    shutil.rmtree(overlay)
+
+
+def _unpack(guest: Guest, source: str, overlay: Path, rootfs: Path) -> None:
+    """Fetch and unpack all packages. Raises BuildError."""
+    sources = rootfs.with_name("sources.list")
+    sources.write_text(source)
     build._run(
         *("mmdebstrap", "--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*EXCLUDED, *EXCLUDED_FOREIGN)),
@@ -89,12 +107,21 @@ def _build(guest: Guest, directory: Path) -> None:
         *(f"--extract-hook=sync-in {overlay} /", f"--extract-hook={UNPACKED}"),
         *(guest.suite, str(rootfs), str(sources)),
     )
-    build._extract_boot(rootfs, guest.arch.kernel_image, directory)
-    build._make_disk(rootfs, directory / "disk.raw")
-    rootfs.unlink()
-    shutil.rmtree(overlay)
 
 
-def _release(sources: str, suite: str) -> str:
+def _release(sources: str, suite: str) -> list[str]:
     """The release itself, of apt sources: mirrors may lack the updates of architectures that nobody there uses."""
-    return "".join(line for line in sources.splitlines(keepends=True) if line.split()[2] == suite)
+    return [line for line in sources.splitlines(keepends=True) if line.split()[2] == suite]
+
+
+def _by_other_name(source: str, directory: Path) -> str:
+    """An apt source by the name that the release gives itself besides its code name, "stable" say.
+
+    Mirrors fetch the indices of an architecture that few ask for later than the release that signs them, and what
+    is torn under one name may still be whole under the other.
+    """
+    kind, uri, suite, component = source.split()
+    release = directory / "InRelease"
+    build._run("/usr/lib/apt/apt-helper", "download-file", f"{uri.rstrip('/')}/dists/{suite}/InRelease", str(release))
+    names = [line.split()[1] for line in release.read_text().splitlines() if line.startswith("Suite: ")]
+    return f"{kind} {uri} {names[0]} {component}\n"
