@@ -189,7 +189,7 @@ for size in 512M 64M 8M 1M 64K 4K; do
     while fallocate -l $size {0}/fill.$((n+=1)) 2>&-; do :; done
 done
 dd if=/dev/zero of={0}/fill bs=4k 2>&-
-[ $(stat -f -c %f {0}) -lt 8 ]
+[ $(stat -f -c %a {0}) -lt 8 ]
 """
 
 

@@ -68,6 +68,7 @@ def test_rogue_current(machine: Machine, result: Result) -> None:
 @pytest.mark.guests("debian12")
 def test_rogue_stale(machine: Machine, result: Result) -> None:
     """With an image that is out of date there is never more time without one than the configuration allows."""
+    kdump.plug_offline(machine, SECONDS)
     stale_under_fire(machine, result)
 
 
@@ -75,6 +76,7 @@ def test_rogue_stale(machine: Machine, result: Result) -> None:
 @pytest.mark.guests("debian12")
 def test_rogue_full(machine: Machine, result: Result) -> None:
     """Nor with a /run that the listener's user has filled up: what bounds it needs no room."""
+    kdump.plug_offline(machine, SECONDS)
     # Known to root's part from its first request on.
     machine.run("kdumphpctl rearm", timeout=120)
     machine.run(f"{AS_LISTENER} dd if=/dev/zero of=/run/kdumphpd/fill bs=4k 2>&-; [ $(stat -f -c %f /run) = 0 ]")
@@ -82,7 +84,7 @@ def test_rogue_full(machine: Machine, result: Result) -> None:
 
 
 def stale_under_fire(machine: Machine, result: Result) -> None:
-    kdump.plug_offline(machine, SECONDS)
+    """As many blocks as SECONDS come online, one by one, while the listener's user does its worst."""
     with inside.sampling(machine) as seen:
         rogue = rage(machine)
         machine.run(DRIFT, timeout=SECONDS * 4)
