@@ -17,7 +17,6 @@ def wait_storm_half(machine: Machine) -> None:
     machine.wait_until(f"[ $(grep -Lx online {kdump.BLOCKS}/state | wc -l) -le 8 ]")
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12")
 def test_operator_unload(machine: Machine, result: Result) -> None:
     """Unloaded in the midst of a storm: left alone, and nothing is loaded by us."""
@@ -47,7 +46,6 @@ MOMENTS = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12")
 def test_operator_reload(machine: Machine, result: Result) -> None:
     """The unit is restarted while we reload: both succeed, and what is loaded is what the operator asked for."""
@@ -71,3 +69,18 @@ def test_operator_reload(machine: Machine, result: Result) -> None:
         assert f"wish={number} " in machine.read_file("/var/crash/kexec_cmd").replace('"', " "), moment
         assert after.healthy
     kdump.record(result, start, after, load="kdump-tools", verdict="current, as the operator asked for")
+
+
+@pytest.mark.guests("debian12")
+def test_operator_stop(machine: Machine, result: Result) -> None:
+    """The unit is stopped while ours loads: no image is left, and none is loaded afterwards."""
+    kdump.plug_offline(machine, 8)
+    before = kdump.seen(machine)
+    stop = machine.start(f"until {MOMENTS['as ours loads']}; do sleep 0.02; done; systemctl stop {UNIT}")
+    machine.start(STORM).wait()
+    stop.wait(180)
+    after = kdump.wait_answered(machine, before, events=8)
+    assert not kdump.loaded(machine), after.sentence
+    assert machine.run("kdumphpctl rearm", check=False).returncode == 3
+    assert not kdump.loaded(machine)
+    kdump.record(result, before, after, load="kdump-tools", verdict="left alone")

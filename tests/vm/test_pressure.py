@@ -107,7 +107,6 @@ def test_hanging_loader(machine: Machine, result: Result) -> None:
     kdump.record(result, before, after, load="kdump-tools", verdict="current")
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12")
 def test_endless_storm(machine: Machine, result: Result) -> None:
     """A minute of DIMMs that come and go."""

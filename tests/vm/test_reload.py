@@ -70,7 +70,6 @@ def test_upgrade_at_start(machine: Machine, result: Result) -> None:
     kdump.record(result, kdump.NOTHING, after, load="-c", verdict=verdict)
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian13-ppc64el")
 def test_upgrade_at_start_powerpc(machine: Machine, result: Result) -> None:
     """Loaded anew before memory comes, the image gets it from the kernel; a reload afterwards would leave it out."""
@@ -142,7 +141,6 @@ def test_gap(machine: Machine, result: Result) -> None:
 INITRD = "/var/lib/kdump/initrd.img"  # a link
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12", "debian13")
 def test_bad_initrd(machine: Machine, result: Result) -> None:
     """A file that cannot be loaded costs no image: the old one stays until it is mended, and then it goes at once."""
@@ -193,7 +191,6 @@ dd if=/dev/zero of={0}/fill bs=4k 2>&-
 """
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12", "debian13")
 def test_full_disk(machine: Machine, result: Result) -> None:
     """Not a byte left, neither on the disk nor in /run: an image at all times, and a current one in the end."""

@@ -52,7 +52,6 @@ def works_as_before(machine: Machine) -> None:
     assert kdump.inspect(machine)["verdict"]["state"] == "current"
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12", "debian13")
 def test_rogue_current(machine: Machine, result: Result) -> None:
     """With an image that is right nothing is reloaded."""
@@ -64,7 +63,6 @@ def test_rogue_current(machine: Machine, result: Result) -> None:
     result.verdict = f"{said}; no reload"
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12")
 def test_rogue_stale(machine: Machine, result: Result) -> None:
     """With an image that is out of date there is never more time without one than the configuration allows."""
@@ -72,7 +70,6 @@ def test_rogue_stale(machine: Machine, result: Result) -> None:
     stale_under_fire(machine, result)
 
 
-@pytest.mark.long
 @pytest.mark.guests("debian12")
 def test_rogue_full(machine: Machine, result: Result) -> None:
     """Nor with a /run that the listener's user has filled up: what bounds it needs no room."""
