@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.vm import journal
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
@@ -179,15 +180,9 @@ def grow(machine: Machine, mib: int = 0) -> None:
     machine.wait_until(f'{online}; [ -z "$(grep -Lx online {BLOCKS}/state)" ]')
 
 
-def journal(machine: Machine) -> str:
-    """What kdumphpd wrote in this boot."""
-    return machine.run("journalctl -b -o cat -u kdumphpd -u 'kdumphpd-rearm@*'").stdout
-
-
 def reloads(machine: Machine) -> list[dict[str, str]]:
     """The journal entries of the storms that ended in a reload, oldest first."""
-    lines = machine.run("journalctl -b -o json -u kdumphpd KDUMPHPD_OUTCOME=reloaded").stdout.splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in journal.read(machine, "-u kdumphpd KDUMPHPD_OUTCOME=reloaded", "json")]
 
 
 def rule_in_force(machine: Machine, name: str) -> str:

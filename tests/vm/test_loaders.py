@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import kdump
+from tests.vm import journal, kdump
 from tests.vm.kdump import Seen
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
@@ -70,7 +70,7 @@ def test_loader_kdumpctl(machine: Machine, result: Result) -> None:
     settings(machine, "KEXEC_ARGS=-s")
 
     before, after, verdict = plug_and_see_one_reload(machine, "kdumpctl")
-    assert machine.run("journalctl -b -o cat -t kdumpctl").stdout.splitlines()[-4:] == [
+    assert journal.read(machine, "-t kdumpctl")[-4:] == [
         "kexec: unloaded kdump kernel",
         "Stopping kdump: [OK]",
         "kexec: loaded kdump kernel",

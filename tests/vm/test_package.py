@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd import __version__
-from tests.vm import deb, kdump, payload
+from tests.vm import deb, journal, kdump, payload
 from tests.vm.payload import Payload
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
@@ -37,9 +37,9 @@ def files(machine: Machine) -> set[str]:
     return set(machine.run("find / /run -xdev ! -path '/proc/*'", timeout=120).stdout.splitlines())
 
 
-def warnings(machine: Machine) -> str:
+def warnings(machine: Machine) -> list[str]:
     """What PID 1 had to say against our units."""
-    return machine.run("journalctl -b -o cat _PID=1 -p warning | grep kdumphpd", check=False).stdout
+    return [line for line in journal.read(machine, "_PID=1 -p warning") if "kdumphpd" in line]
 
 
 @pytest.mark.guests("debian12", "debian13")
@@ -50,7 +50,7 @@ def test_package_life(bare: Machine, result: Result) -> None:
     bare.run(payload.install(bare.guest, "older"), timeout=300)
     bare.run(payload.FIRST_LOOK, timeout=120)
     assert bare.run("kdumphpctl --version").stdout.split() == ["kdumphpctl", OLDER]
-    assert "kdumphpd listens" in bare.run("journalctl -b -x -u kdumphpd").stdout
+    assert any("kdumphpd listens" in line for line in journal.read(bare, "-x -u kdumphpd", "short"))
     bare.run("systemctl is-enabled kdumphpd.service kdumphpd-rearm.socket")
     bare.run(f"test -L {kdump.MASK}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import inside, kdump
+from tests.vm import inside, journal, kdump
 from tests.vm.agent import Job
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
@@ -23,12 +23,9 @@ SHARE = 0.05  # reload.max_unprotected
 TOLERANCE = 1.1  # two meters
 
 
-# What root's part did, whoever asked.
-RELOADS = "journalctl -b -o cat -u 'kdumphpd-rearm@*' | grep -c '^reloading the kdump image'"
-
-
 def reloads(machine: Machine) -> int:
-    return int(machine.run(RELOADS, check=False).stdout)
+    """What root's part did, whoever asked."""
+    return journal.count(machine, journal.OURS, "reloading the kdump image")
 
 
 def rage(machine: Machine, seconds: int = SECONDS) -> Job:
