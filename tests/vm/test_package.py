@@ -15,11 +15,11 @@ from tests.vm.results import Result
 OLDER = "0.0.1"
 UNITS = "kdumphpd.service kdumphpd-rearm.socket kdumphpd-rearm@1.service"
 
-# What a package leaves wherever it was: apt's and dpkg's own records, the journal, and the folder in which systemctl,
-# run at a terminal, lets itself be asked for passwords.
+# What a package leaves wherever it was: apt's and dpkg's own records, the journal and the mark of our reading it, and
+# the folder in which systemctl, run at a terminal, lets itself be asked for passwords.
 RECORDS = re.compile(
     r"/(var/(cache|lib|log)/(apt|dpkg|debconf|journal)|(var/log|run/log)/journal|var/log/dpkg.log|tmp/"
-    r"|run/systemd/ask-password)"
+    r"|run/systemd/(ask-password|journal/synced$))"
 )
 # Debian's policy (9.2.2) and sysusers.d(5): a system user stays, so that its number is never another's.
 USER = {f"/etc/{name}-" for name in ("group", "gshadow", "passwd", "shadow")}
