@@ -10,7 +10,8 @@ import time
 
 from tests.vm.qemu import Machine
 
-OURS = "-u kdumphpd -u 'kdumphpd-rearm@*'"
+ROOTS_PART = "-u 'kdumphpd-rearm@*'"
+OURS = f"-u kdumphpd {ROOTS_PART}"
 
 TRIES = 20
 PAUSE_S = 0.2

@@ -185,6 +185,12 @@ def reloads(machine: Machine) -> list[dict[str, str]]:
     return [json.loads(line) for line in journal.read(machine, "-u kdumphpd KDUMPHPD_OUTCOME=reloaded", "json")]
 
 
+def reloads_begun(machine: Machine) -> int:
+    """How often root's part has begun to reload, whoever asked and whatever came of it."""
+    lines = journal.read(machine, journal.ROOTS_PART)
+    return sum(line.startswith("reloading the kdump image") for line in lines)
+
+
 def rule_in_force(machine: Machine, name: str) -> str:
     """Which file of that name udev goes by (udev(7)), links followed; empty where there is none."""
     folders = "/etc /run /usr/local/lib /usr/lib"

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from tests.vm import inside, journal, kdump
+from tests.vm import inside, kdump
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
@@ -88,7 +88,7 @@ def kill(target: str, count: int, machine: Machine, result: Result) -> None:
     machine.run("systemctl is-active kdumphpd.service kdumphpd-rearm.socket")
     result.load = "kexec_load, kexec_file_load, kdump-config"
     result.events = 2 * len(kdump.dimms(machine))
-    result.reloads = journal.count(machine, journal.OURS, "reloading the kdump image")
+    result.reloads = kdump.reloads_begun(machine)
     result.unprotected_ms = round(sampled.unprotected * 1000, 1)
     result.verdict = f"{count} kills, {sum(kills)} without an image loaded: 0 left the machine unprotected"
 

@@ -56,7 +56,7 @@ DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
 
 def met_others(machine: Machine) -> int:
     """How often a load of ours has found the kernel's lock taken."""
-    return journal.count(machine, journal.OURS, "holds the lock of the kernel")
+    return journal.count(machine, journal.ROOTS_PART, "holds the lock of the kernel")
 
 
 @pytest.mark.guests("debian12")

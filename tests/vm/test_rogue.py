@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import inside, journal, kdump
+from tests.vm import inside, kdump
 from tests.vm.agent import Job
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
@@ -21,11 +21,6 @@ DRIFT = f"for s in $(grep -Lx online {kdump.BLOCKS}/state); do echo online_movab
 
 SHARE = 0.05  # reload.max_unprotected
 TOLERANCE = 1.1  # two meters
-
-
-def reloads(machine: Machine) -> int:
-    """What root's part did, whoever asked."""
-    return journal.count(machine, journal.OURS, "reloading the kdump image")
 
 
 def rage(machine: Machine, seconds: int = SECONDS) -> Job:
@@ -55,7 +50,7 @@ def test_rogue_current(machine: Machine, result: Result) -> None:
     with inside.sampling(machine) as seen:
         said = counted(rage(machine))
     assert seen.unprotected == 0
-    assert reloads(machine) == 0
+    assert kdump.reloads_begun(machine) == 0
     works_as_before(machine)
     result.verdict = f"{said}; no reload"
 
@@ -85,7 +80,7 @@ def stale_under_fire(machine: Machine, result: Result) -> None:
         said = counted(rogue)
         kdump.wait_paid(machine)
     machine.run("rm -f /run/kdumphpd/fill")
-    done = reloads(machine)
+    done = kdump.reloads_begun(machine)
     result.reloads, result.unprotected_ms = done, round(seen.unprotected * 1000, 1)
     result.verdict = f"{said}; {done} reloads, {seen.share:.1%} of {seen.seconds:.0f} s without an image"
     assert done > 0
