@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from kdumphpd import memo
+
 CPU_HOTPLUG = "sys/devices/system/cpu/crash_hotplug"
 MEMORY_HOTPLUG = "sys/devices/system/memory/crash_hotplug"
 CRASH_LOADED = "sys/kernel/kexec/crash_loaded"
@@ -27,6 +29,13 @@ def kernel(root: Path, loaded: str = "1\n", cpu: str | None = "1\n", memory: str
         if text is not None:
             put(root, {path: text})
     return root
+
+
+def kept_current(root: Path) -> Path:
+    """A machine with an image that the kernel keeps current, for root's part to see to, and nothing else."""
+    put(root, {"dev/kmsg": ""})
+    (root / memo.FOLDER).mkdir(parents=True)
+    return kernel(root)
 
 
 _listeners: list[list[str]] = []
