@@ -20,6 +20,9 @@ BOOT_S = 600.0
 RESTORE_S = 120.0
 UNPLUG_S = 60.0
 IDLE_S = 2.0
+ASK_AGAIN_S = 5.0
+
+PANIC = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger"
 
 
 class HotplugFailed(AssertionError):  # noqa: N818
@@ -156,13 +159,26 @@ class Machine:
         Returns what the console said meanwhile. Raises VmLost after `timeout` seconds.
         """
         before = self.console_log.stat().st_size
-        panic = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger"
-        self.start(f"exec taskset -c {cpu} sh -c {shlex.quote(panic)}")
+        self.start(f"exec taskset -c {cpu} sh -c {shlex.quote(PANIC)}")
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise VmLost(f"no reboot {timeout:.0f} s after the crash\n{self._last_words()}") from None
         return self.console_log.read_bytes()[before:].decode(errors="replace")
+
+    def crash_into_system(self, timeout: float = BOOT_S) -> None:
+        """Panic, with an image that boots the whole system, and wait until its agent answers. Raises VmLost."""
+        self.start(PANIC)
+        deadline = time.monotonic() + timeout
+        while True:
+            # What is sent while no kernel listens is lost, and what is sent at once is answered by the one that dies.
+            asked = self.agent.start("test -e /proc/vmcore")
+            try:
+                if self.agent.collect(asked.number, time.monotonic() + ASK_AGAIN_S).returncode == 0:
+                    return
+            except VmLost:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise VmLost(f"no capture kernel that answers\n{self._last_words()}") from None
 
     def reboot(self, timeout: float = BOOT_S) -> None:
         """Reboot in good order, as a new QEMU on the same disks; hotplugged devices are gone."""
