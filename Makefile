@@ -9,11 +9,14 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's folder; Fedora's is $(PREFIX)/share/zsh/site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/vendor-completions
 K ?=
+# REQUIRE=all: a guest that cannot be built fails the tests, also one that they may do without.
+REQUIRE ?=
 
 VENV := build/venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WITH_PYDANTIC2 := build/pydantic2/.ready
+REQUIRED = $(if $(REQUIRE),--require $(REQUIRE))
 INSTALL := install -D -m 0644
 PURELIB = $(shell $(PYTHON) -c "import sysconfig; s = 'deb_system' if 'deb_system' in sysconfig.get_scheme_names() \
 	else 'posix_prefix'; print(sysconfig.get_path('purelib', s, {'base': '$(PREFIX)'}))")
@@ -28,7 +31,7 @@ help:
 demo: $(READY)
 	$(RUN) -m tests.vm.demo
 
-## make test       every test: lint, units, real netlink, packages, real kernels
+## make test       every test: lint, units, real netlink, packages, real kernels; REQUIRE=all: a missing guest is a failure
 test: lint test-unit test-packaging test-vm
 
 ## make lint       ruff, mypy --strict, shellcheck
@@ -51,13 +54,13 @@ test-packaging: $(READY)
 
 ## make test-vm    scenarios on real kernels; K=pattern chooses
 test-vm: $(READY)
-	$(RUN) -m tests.vm prepare
+	$(RUN) -m tests.vm prepare $(REQUIRED)
 	$(RUN) -m pytest tests/vm -m "not long" -n 2 --dist worksteal -v $(if $(K),-k "$(K)")
 
 # pytest ends with 5 where no scenario is marked so; where K was given, that is a mistake in K.
 ## make test-long  the repetitions that are too long for every change
 test-long: $(READY)
-	$(RUN) -m tests.vm prepare
+	$(RUN) -m tests.vm prepare $(REQUIRED)
 	$(RUN) -m pytest tests/vm -m long -n 2 --dist worksteal -v $(if $(K),-k "$(K)",|| [ $$? -eq 5 ])
 
 ## make bench      figures into build/bench/results.json

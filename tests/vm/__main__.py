@@ -5,15 +5,18 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.vm import payload, snapshot
+from tests.vm import missing, payload, snapshot
 from tests.vm.agent import CommandTimeout, Completed
-from tests.vm.guests import GUESTS, Guest
+from tests.vm.guests import GUESTS, ROUTINE, Guest
 from tests.vm.qemu import Machine
+from tests.vm.sources import NoSourceError
+from tests.vm.tool import BuildError
 
 
 def main() -> int:
@@ -22,6 +25,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     prepare = commands.add_parser("prepare", help="build and boot guests, so that tests find them in the cache")
     prepare.add_argument("guest", nargs="*", choices=[*GUESTS, []], default=[])
+    prepare.add_argument("--require", choices=["all"], help="fail also for a guest that tests may do without")
     run = commands.add_parser("run", help="run a command in a guest")
     shell = commands.add_parser("shell", help="run commands in a guest, line by line")
     for parser_ in (run, shell):
@@ -32,20 +36,46 @@ def main() -> int:
     options = parser.parse_args()
 
     if options.command == "prepare":
-        # Two at a time: most of a build is waiting for dpkg, most of a boot keeps one core busy.
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for line in pool.map(_prepare, options.guest or GUESTS):
-                print(line, flush=True)
-        return 0
+        required = GUESTS if options.require else options.guest or ROUTINE
+        return _prepare_all(options.guest or GUESTS, required)
     with _machine(GUESTS[options.guest], options.bare) as machine:
         if options.command == "run":
             return _show(machine.run(options.line, options.timeout, check=False))
         return _interact(machine, options.timeout)
 
 
+def _prepare_all(names: Iterable[str], required: Iterable[str]) -> int:
+    """Prepare guests, all that can be, and note which are missing; returns 1 where that is one of the required.
+
+    A guest that is not required and fails otherwise than for want of packages is not missing: it is left to its
+    scenarios, which fail.
+    """
+    lacking = {}
+    failed = []
+    # Two at a time: most of a build is waiting for dpkg, most of a boot keeps one core busy.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for name, job in [(name, pool.submit(_prepare, name)) for name in names]:
+            try:
+                print(job.result(), flush=True)
+            except BuildError as error:
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                failed.append(name)
+                if isinstance(error, NoSourceError):
+                    lacking[name] = error.reason
+            except Exception:
+                traceback.print_exc()
+                failed.append(name)
+    optional = {name: reason for name, reason in lacking.items() if name not in required}
+    missing.note(names, optional)
+    for name in failed:
+        outcome = "is required" if name in required else "is missing" if name in optional else "fails its scenarios"
+        print(f"{name} could not be prepared, and {outcome}.", file=sys.stderr)
+    return int(not set(failed).isdisjoint(required))
+
+
 def _prepare(name: str) -> str:
     began = time.monotonic()
-    frozen = snapshot.booted(GUESTS[name])
+    frozen = snapshot.twice(lambda: snapshot.booted(GUESTS[name]))
     return f"{name}: {frozen.directory} ({time.monotonic() - began:.0f} s)"
 
 

@@ -3,19 +3,19 @@
 
 A scenario runs on the guests that its `guests` marker names, without one on those of guests.ROUTINE. One that
 loses its VM is run again, once: that says something of the host, not of the scenario. A scenario that fails is
-never run again.
+never run again. One whose guest is missing (missing.py) is skipped.
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.vm import missing, results, snapshot
 from tests.vm import payload as payloads
-from tests.vm import results, snapshot
 from tests.vm.agent import CommandTimeout
 from tests.vm.channel import VmLost
 from tests.vm.guests import GUESTS, ROUTINE, Guest
@@ -27,6 +27,9 @@ from tests.vm.snapshot import Snapshot
 MACHINE = pytest.StashKey[Machine]()
 PASSED = pytest.StashKey[bool]()
 LOST = pytest.StashKey[bool]()
+
+NOT_RUN = "not run"
+"""The property of a report that has the guest's name and the reason; it comes through pytest-xdist."""
 
 EVIDENCE = "journalctl -b --no-pager -o short-monotonic -n 150"
 
@@ -59,6 +62,37 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a scenario whose guest is missing."""
+    assert isinstance(item, pytest.Function)
+    guest = item.callspec.params.get("guest") if hasattr(item, "callspec") else None
+    if not isinstance(guest, Guest) or guest.name not in missing.OPTIONAL:
+        return
+    reason = missing.read().get(guest.name)
+    if reason is None:
+        return
+    if "result" in item.fixturenames:
+        row = Result(results.name(item.originalname), guest.name, "", guest.arch.uname, ran=False)
+        row.verdict = f"not run: {reason}"
+        results.merge(BUILD / "results.json", [row])
+    item.user_properties.append((NOT_RUN, f"{guest.name} {reason}"))
+    pytest.skip(f"{guest.name} is missing: {reason}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Say as the very last line what the run comes to; pytest's own does not say what was not run, and why."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    counts = {outcome: len(reporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "error")}
+    properties = [dict(report.user_properties) for report in reporter.stats.get("skipped", ())]
+    not_run = [properties_[NOT_RUN] for properties_ in properties if NOT_RUN in properties_]
+    reporter.write_line(missing.last_line(counts, len(not_run), dict(line.split(" ", 1) for line in not_run)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -86,7 +120,7 @@ def _journal(machine: Machine) -> str:
 @pytest.fixture(scope="session")
 def booted(guest: Guest) -> Snapshot:
     """The guest after its boot."""
-    return _twice(lambda: snapshot.booted(guest))
+    return snapshot.twice(lambda: snapshot.booted(guest))
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +132,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> Payload:
 @pytest.fixture(scope="session")
 def installed(booted: Snapshot, payload: Payload) -> Snapshot:
     """The guest with our software running."""
-    return _twice(lambda: payloads.installed(booted, payload))
+    return snapshot.twice(lambda: payloads.installed(booted, payload))
 
 
 @pytest.fixture
@@ -126,8 +160,7 @@ def result(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Result]:
     """The scenario's row of results.json, written when it ends."""
     machine = request.getfixturevalue("machine" if "machine" in request.fixturenames else "bare")
     kernel = machine.run("uname -r").stdout.strip()
-    name = request.node.originalname.removeprefix("test_").replace("_", "-")
-    row = Result(name, guest.name, kernel, guest.arch.uname)
+    row = Result(results.name(request.node.originalname), guest.name, kernel, guest.arch.uname)
     yield row
     row.passed = request.node.stash.get(PASSED, False)
     results.merge(BUILD / "results.json", [row])
@@ -143,10 +176,3 @@ def _running(node: pytest.Item, frozen: Snapshot, payload: Path | None) -> Itera
         finally:
             del node.stash[MACHINE]
     (workdir / "disk.qcow2").unlink()  # the console's log stays
-
-
-def _twice(prepare: Callable[[], Snapshot]) -> Snapshot:
-    try:
-        return prepare()
-    except VmLost:
-        return prepare()

@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.vm import build, cache
-from tests.vm.build import BuildError
+from tests.vm import cache, sources, tool
 from tests.vm.guests import GUESTS
+from tests.vm.tool import BuildError
 
 CHECKOUT = Path(__file__).parents[2]
 OUTPUT = CHECKOUT / "build" / "deb"
@@ -90,7 +90,7 @@ def stage(checkout: Path, tree: Path, version: str | None, *ignored: str) -> Pat
     if version:
         _replace(tree / "kdumphpd/__init__.py", r'(?<=__version__ = ")[^"]+', version)
         _replace(tree / "debian/changelog", r"(?<=^kdumphpd \()[^)]+", version)
-    build._run("chmod", "-R", "u=rwX,go=rX", str(tree))  # whatever the umask
+    tool.run("chmod", "-R", "u=rwX,go=rX", str(tree))  # whatever the umask
     return tree
 
 
@@ -105,9 +105,13 @@ def chroot() -> Path:
     )
 
     def make(directory: Path) -> None:
-        sources = directory / "sources.list"
-        sources.write_text(build.apt_sources(RELEASE))
-        build._run(*arguments, RELEASE.suite, str(directory / "chroot.tar"), str(sources))
+        listed = directory / "sources.list"
+
+        def unpack(lines: str) -> None:
+            listed.write_text(lines)
+            tool.run(*arguments, RELEASE.suite, str(directory / "chroot.tar"), str(listed))
+
+        sources.first_that_works(RELEASE, unpack, updates=True)
         (directory / "chroot.tar").chmod(0o644)  # whatever the umask: it is read in another user namespace
 
     made = cache.produce(cache.cache_root() / "chroots", RELEASE.suite, cache.key(arguments), make)

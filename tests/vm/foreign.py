@@ -8,10 +8,11 @@ part (users, tmpfiles, ld.so.cache) and kdump-tools its initrd when the guest bo
 import shutil
 from pathlib import Path
 
-from tests.vm import build, cache
-from tests.vm.build import BuildError, Image
+from tests.vm import build, cache, sources
+from tests.vm.build import Image
 from tests.vm.guests import Guest
 from tests.vm.recipe import EXCLUDED, PACKAGES
+from tests.vm.tool import run
 
 # What debootstrap's variants have without being asked, as far as the guest needs it, and what initrd.py needs.
 ADDITIONAL = ("e2fsprogs", "busybox-static")
@@ -20,9 +21,6 @@ ADDITIONAL = ("e2fsprogs", "busybox-static")
 EXCLUDED_FOREIGN = ("*/lib/modules/*/kernel/arch/*/kvm/*",)
 
 INITRD = "usr/local/lib/initrd.py"
-
-# What apt says of an index that is not the one its release has signed.
-TORN = "Mirror sync in progress?"
 
 # $1 is the new root. "which" and "awk" are Debian's alternatives.
 UNPACKED = f"""
@@ -61,67 +59,53 @@ ExecStart=touch /var/lib/warm
 
 
 def image(guest: Guest) -> Image:
-    """Return the guest's image, built if the cache has none made by this very recipe."""
-    here = Path(__file__)
-    names = (here.name, "initrd.py", "build.py", "recipe.py", build.AGENT)
-    version = cache.key(guest, *(here.with_name(name).read_text() for name in names))
+    """Return the guest's image, built if the cache has none made by this very recipe; see build.image()."""
     directory = cache.produce(
-        cache.cache_root() / "images", guest.name, version, lambda partial: _build(guest, partial)
+        cache.cache_root() / "images",
+        guest.name,
+        cache.key(
+            guest, *build.recipe(), _initrd().read_text(), WARM_UP, *_arguments(guest), UNPACKED, build.MAKE_DISK
+        ),
+        lambda partial: _build(guest, partial),
     )
     return Image(directory)
 
 
 def _build(guest: Guest, directory: Path) -> None:
     overlay = directory / "overlay"
-    build._write_overlay(overlay)
+    build.write_overlay(overlay)
     units = overlay / "etc/systemd/system"
     (units / "warm-up.service").write_text(WARM_UP)
     (units / "multi-user.target.wants").mkdir()
     (units / "multi-user.target.wants/warm-up.service").symlink_to("../warm-up.service")
-    shutil.copyfile(Path(__file__).with_name("initrd.py"), overlay / INITRD)
-    build._run("chmod", "-R", "a+rX", str(overlay))  # whatever the umask
+    shutil.copyfile(_initrd(), overlay / INITRD)
+    run("chmod", "-R", "a+rX", str(overlay))  # whatever the umask
     rootfs = directory / "rootfs.tar"
-    [source] = _release(build.apt_sources(guest), guest.suite)
-    try:
-        _unpack(guest, source, overlay, rootfs)
-    except BuildError as error:
-        if TORN not in str(error):
-            raise
-        _unpack(guest, _by_other_name(source, directory), overlay, rootfs)
-    build._extract_boot(rootfs, guest.arch.kernel_image, directory)
-    build._make_disk(rootfs, directory / "disk.raw")
+    listed = directory / "sources.list"
+
+    def unpack(lines: str) -> None:
+        listed.write_text(lines)
+        hooks = (f"--extract-hook=sync-in {overlay} /", f"--extract-hook={UNPACKED}")
+        run("mmdebstrap", *_arguments(guest), *hooks, guest.suite, str(rootfs), str(listed))
+
+    # The release first: mirrors may lack the updates of architectures that nobody there uses.
+    sources.first_that_works(guest, unpack, updates=False)
+    build.extract_boot(rootfs, guest.arch.kernel_image, directory)
+    build.make_disk(rootfs, directory / "disk.raw")
     rootfs.unlink()
     shutil.rmtree(overlay)
 
 
-def _unpack(guest: Guest, source: str, overlay: Path, rootfs: Path) -> None:
-    """Fetch and unpack all packages. Raises BuildError."""
-    sources = rootfs.with_name("sources.list")
-    sources.write_text(source)
-    build._run(
-        *("mmdebstrap", "--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
+def _arguments(guest: Guest) -> tuple[str, ...]:
+    """mmdebstrap's, as far as they are no hooks and no files."""
+    return (
+        *("--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*EXCLUDED, *EXCLUDED_FOREIGN)),
         *('--aptopt=Acquire::Check-Valid-Until "false"', "--skip=cleanup/reproducible/machine-id"),
         "--include=?essential",  # one that holds a pattern holds nothing else
         f"--include={','.join((*PACKAGES, *ADDITIONAL, guest.kernel_package))}",
-        *(f"--extract-hook=sync-in {overlay} /", f"--extract-hook={UNPACKED}"),
-        *(guest.suite, str(rootfs), str(sources)),
     )
 
 
-def _release(sources: str, suite: str) -> list[str]:
-    """The release itself, of apt sources: mirrors may lack the updates of architectures that nobody there uses."""
-    return [line for line in sources.splitlines(keepends=True) if line.split()[2] == suite]
-
-
-def _by_other_name(source: str, directory: Path) -> str:
-    """An apt source by the name that the release gives itself besides its code name, "stable" say.
-
-    Mirrors fetch the indices of an architecture that few ask for later than the release that signs them, and what
-    is torn under one name may still be whole under the other.
-    """
-    kind, uri, suite, component = source.split()
-    release = directory / "InRelease"
-    build._run("/usr/lib/apt/apt-helper", "download-file", f"{uri.rstrip('/')}/dists/{suite}/InRelease", str(release))
-    names = [line.split()[1] for line in release.read_text().splitlines() if line.startswith("Suite: ")]
-    return f"{kind} {uri} {names[0]} {component}\n"
+def _initrd() -> Path:
+    return Path(__file__).with_name("initrd.py")

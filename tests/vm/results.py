@@ -26,6 +26,13 @@ class Result:
     """How long the loaded image did not describe the machine, in milliseconds."""
     verdict: str = ""
     passed: bool = False
+    ran: bool = True
+    """False where the guest was missing (missing.py); `verdict` has the reason."""
+
+
+def name(test: str) -> str:
+    """A scenario's name by that of its function."""
+    return test.removeprefix("test_").replace("_", "-")
 
 
 def merge(path: Path, results: list[Result]) -> None:

@@ -59,8 +59,16 @@ class Snapshot:
             yield machine
 
 
+def twice(prepare: Callable[[], Snapshot]) -> Snapshot:
+    """Return what `prepare` makes, made again where the first VM was lost."""
+    try:
+        return prepare()
+    except VmLost:
+        return prepare()
+
+
 def booted(guest: Guest) -> Snapshot:
-    """Return the guest as it is after its boot, without our software."""
+    """Return the guest as it is after its boot, without our software. Raises BuildError and VmLost."""
     native = guest.arch.uname == os.uname().machine
     image = build.image(guest) if native else foreign.image(guest)
     accelerator = hardware.accelerator(guest.arch, image.kernel)
