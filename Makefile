@@ -5,6 +5,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 # The distribution's interpreter: pyudev and systemd-python come with it, here as on the machines we are for.
 PYTHON ?= /usr/bin/python3
+LIBEXEC ?= $(PREFIX)/libexec/kdumphpd
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's folder; Fedora's is $(PREFIX)/share/zsh/site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/vendor-completions
@@ -39,7 +40,7 @@ lint: $(READY)
 	$(RUN) -m ruff check kdumphpd packaging tests
 	$(RUN) -m ruff format --check kdumphpd packaging tests
 	$(RUN) -m mypy
-	shellcheck udev/udev-rules tests/setup packaging/completions/bash/* packaging/rpm/build \
+	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/rpm/build \
 		packaging/debian/kdumphpd.p*rm packaging/debian/tests/service packaging/debian/tests/unit \
 		tests/vm/fakes/fedora/kdumpctl tests/vm/fakes/suse/*.sh
 
@@ -92,8 +93,10 @@ install-modules:
 # What is no Python module: the one list of it, for packages too.
 install-files: man
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
-	for command in kdumphpd:daemon kdumphpctl:cli; do \
-		script=$(DESTDIR)$(PREFIX)/bin/$${command%:*}; \
+	mkdir -p $(DESTDIR)$(LIBEXEC)
+	for command in $(PREFIX)/bin/kdumphpd:listener.daemon $(PREFIX)/bin/kdumphpctl:cli \
+		$(LIBEXEC)/helper:helper.request; do \
+		script=$(DESTDIR)$${command%:*}; \
 		printf '#!%s -I\nfrom kdumphpd.%s import main\n\nmain()\n' /usr/bin/python3 $${command#*:} > $$script; \
 		chmod 0755 $$script; \
 	done
@@ -108,7 +111,7 @@ install-files: man
 	$(INSTALL) -t $(DESTDIR)$(ZSH_COMPLETIONS) packaging/completions/zsh/*
 	$(INSTALL) packaging/kdumphpd.toml $(DESTDIR)$(PREFIX)/lib/kdumphpd/kdumphpd.toml
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/kdumphpd/udev udev/*.rules
-	$(INSTALL) -m 0755 -t $(DESTDIR)$(PREFIX)/lib/kdumphpd udev/udev-rules
+	$(INSTALL) -m 0755 -t $(DESTDIR)$(LIBEXEC) udev/udev-rules packaging/libexec/record-kexec
 	test -e $(DESTDIR)/etc/kdumphpd.toml || $(INSTALL) packaging/etc.toml $(DESTDIR)/etc/kdumphpd.toml
 
 ## make clean      removes build/; cached machine images stay (see CONTRIBUTING.md)

@@ -1,66 +1,84 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Asking root's part for a verb: the other end of kdumphpd-rearm.socket."""
+"""The other end of kdumphpd-helper.socket: asking the helper for one word, and taking what it answers."""
 
-import asyncio
+import contextlib
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kdumphpd.config import Config
-from kdumphpd.protocol import MAX_LINE, SOCKET, Progress, ProtocolError, Result, Verb, decode
+from kdumphpd.protocol import MAX_LINE, Progress, ProtocolError, Request, Result, decode
+from kdumphpd.runtime import SOCKET
 
-# What may each take as long as a loader: the distribution's unit, its lock, and the ways to load.
-STEPS = 5
-
-# Start, turn, and the looks at the image.
-MARGIN = 90.0  # seconds
+CONNECT_TIMEOUT = 10.0  # seconds; systemd accepts as soon as its queue has room
+SEE = "see journalctl -u 'kdumphpd-helper@*'"
 
 
-class RearmUnavailable(Exception):  # noqa: N818 - a state of affairs, not a mistake
-    """Root's part gave no result; the message says what happened and where to look."""
+class HelperUnavailable(Exception):  # noqa: N818 - a state of affairs, not a mistake
+    """The helper gave no result; the message says what happened and where to look."""
 
 
-def longest(config: Config) -> float:
-    """Seconds that a request may take: each of its waits and loads to the limit, and our own part."""
-    return STEPS * config.reload.timeout + MARGIN
+class Conversation:
+    """One request. `receive` never blocks where `fileno` is readable. Raises HelperUnavailable, here and there."""
+
+    def __init__(self, root: Path, request: Request) -> None:
+        path = root / SOCKET
+        self._rest = b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.settimeout(CONNECT_TIMEOUT)
+            self._socket.connect(str(path))
+            self._socket.sendall(f"{request}\n".encode())
+        except OSError as error:
+            self._socket.close()
+            raise HelperUnavailable(
+                f"cannot talk to the helper through {path}: {error.strerror or error}; "
+                "see systemctl status kdumphpd-helper.socket"
+            ) from error
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive(self) -> list[Progress | Result]:
+        """What has arrived; the last one is a Result where that is among it."""
+        try:
+            data = self._socket.recv(MAX_LINE)
+        except OSError as error:
+            raise HelperUnavailable(f"the helper hung up without a result ({error.strerror}); {SEE}") from error
+        if not data:
+            raise HelperUnavailable(
+                f"the helper hung up without a result: it was killed, or too many ask at once; {SEE}"
+            )
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        try:
+            if len(self._rest) > MAX_LINE:
+                raise ProtocolError("a line without end")
+            return [decode(line) for line in lines]
+        except ProtocolError as error:
+            raise HelperUnavailable(f"the helper gave an answer that is none: {error}") from error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def settimeout(self, seconds: float) -> None:
+        self._socket.settimeout(seconds)
 
 
-async def request(
-    root: Path, verb: Verb, timeout: float, on_progress: Callable[[str], None] = lambda step: None
+def ask(
+    root: Path, request: Request, patience: float, on_progress: Callable[[str], None] = lambda step: None
 ) -> Result:
-    """The result of `verb`, in at most `timeout` seconds. Raises RearmUnavailable."""
-    path = root / SOCKET
+    """The result of `request`, in at most `patience` seconds. Raises HelperUnavailable."""
+    end = time.monotonic() + patience
+    conversation = Conversation(root, request)
     try:
-        async with asyncio.timeout(timeout):
-            return await _converse(path, verb, on_progress)
-    except TimeoutError as error:
-        raise RearmUnavailable(
-            f"the rearm step gave no result within {timeout:g} s; see journalctl -u 'kdumphpd-rearm@*'"
-        ) from error
-    except OSError as error:
-        raise RearmUnavailable(
-            f"cannot talk to the rearm step through {path}: {error.strerror or error}; "
-            "see systemctl status kdumphpd-rearm.socket"
-        ) from error
-
-
-async def _converse(path: Path, verb: Verb, on_progress: Callable[[str], None]) -> Result:
-    reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-    try:
-        writer.write(f"{verb}\n".encode())
-        await writer.drain()
-        while line := await reader.readline():
-            match decode(line):
-                case Progress(step=step):
-                    on_progress(step)
-                case Result() as result:
-                    return result
-    except (ProtocolError, ValueError) as error:  # ValueError: a line beyond the limit
-        raise RearmUnavailable(f"the rearm step answered out of order: {error}") from error
-    except ConnectionError:
-        pass  # closed before it read what we said: a hang-up like that below
+        while True:
+            conversation.settimeout(max(0.001, end - time.monotonic()))
+            for message in conversation.receive():
+                if isinstance(message, Result):
+                    return message
+                on_progress(message.step)
+            if time.monotonic() >= end:
+                raise HelperUnavailable(f"the helper gave no result within {patience:g} s; {SEE}")
     finally:
-        writer.close()
-    raise RearmUnavailable(
-        "the rearm step hung up without a result: it died, or too many ask at once; "
-        "see journalctl -u 'kdumphpd-rearm@*'"
-    )
+        conversation.close()

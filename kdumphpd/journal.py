@@ -1,49 +1,62 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""structlog into journald, with structured fields and MESSAGE_IDs; console lines on a terminal.
+"""Messages into journald with structured fields and MESSAGE_IDs; console lines on a terminal.
 
-structlog has no journal renderer. Ours: event → MESSAGE, level → PRIORITY, `id` → MESSAGE_ID, every other key →
-KDUMPHPD_<KEY>, so that `journalctl KDUMPHPD_OUTCOME=reloaded` finds what it should.
+`id` becomes MESSAGE_ID, every other keyword KDUMPHPD_<KEY>, so that `journalctl KDUMPHPD_OUTCOME=reloaded` finds what
+it should. structlog renders for a terminal and is imported only there: it brings asyncio with it, 10 MB that the
+listener would hold for as long as the machine runs.
 """
 
 import os
 import sys
 import syslog
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 from uuid import UUID
 
-import structlog
-from systemd import journal
-
 PRIORITIES = {
-    "critical": syslog.LOG_CRIT,
     "error": syslog.LOG_ERR,
     "warning": syslog.LOG_WARNING,
+    "notice": syslog.LOG_NOTICE,
     "info": syslog.LOG_INFO,
     "debug": syslog.LOG_DEBUG,
 }
 
+Send = Callable[[str, str, Mapping[str, Any]], None]
+"""Level, message, keywords."""
+
+
+class Logger:
+    """Sends each message to wherever configure() has directed all of them."""
+
+    def error(self, message: str, **keywords: Any) -> None:
+        _send("error", message, keywords)
+
+    def warning(self, message: str, **keywords: Any) -> None:
+        _send("warning", message, keywords)
+
+    def notice(self, message: str, **keywords: Any) -> None:
+        _send("notice", message, keywords)
+
+    def info(self, message: str, **keywords: Any) -> None:
+        _send("info", message, keywords)
+
+    def debug(self, message: str, **keywords: Any) -> None:
+        _send("debug", message, keywords)
+
+    def exception(self, message: str, **keywords: Any) -> None:
+        """An error with the traceback of the exception that is being handled: for bugs, not for operators."""
+        _send("error", f"{message}\n{traceback.format_exc()}", keywords)
+
+
+def logger() -> Logger:
+    return Logger()
+
 
 def configure(identifier: str, stream: TextIO = sys.stderr) -> None:
     """Log to journald where systemd has connected us to it, else to `stream`."""
-    if _connected_to_journal(stream):
-        structlog.configure(
-            processors=[structlog.processors.format_exc_info, journal_fields],
-            logger_factory=lambda *_: _JournalLogger(identifier),
-            cache_logger_on_first_use=True,
-        )
-        return
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.processors.format_exc_info,
-            _without_ids,
-            structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event=0),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=True,
-    )
+    global _send  # one process has one journal
+    _send = _journal(identifier) if _connected_to_journal(stream) else _console(stream)
 
 
 def _connected_to_journal(stream: TextIO) -> bool:
@@ -55,39 +68,52 @@ def _connected_to_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 
-def journal_fields(_logger: object, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """A structlog processor: the event as journal fields (upper case, or journald drops them silently)."""
-    fields: dict[str, Any] = {"PRIORITY": str(PRIORITIES.get(method, syslog.LOG_INFO))}
-    message = str(event.pop("event", ""))
-    if (message_id := event.pop("id", None)) is not None:
-        fields["MESSAGE_ID"] = UUID(str(message_id)).hex
-    if (exception := event.pop("exception", None)) is not None:
-        message = f"{message}\n{exception}"
-    fields["MESSAGE"] = message
-    for key, value in event.items():
-        fields[f"KDUMPHPD_{key.upper()}"] = _text(value)
-    return {"fields": fields}
+def journal_fields(level: str, message: str, keywords: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of an entry, in upper case: journald drops others silently."""
+    entry = {"MESSAGE": message, "PRIORITY": str(PRIORITIES[level])}
+    for key, value in keywords.items():
+        if key == "id":
+            entry["MESSAGE_ID"] = UUID(str(value)).hex
+        else:
+            entry[f"KDUMPHPD_{key.upper()}"] = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return entry
 
 
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return str(value)
+def _journal(identifier: str) -> Send:
+    # Not systemd.journal, which adds a logging handler, and CODE_* of its own caller.
+    from systemd._journal import sendv
+
+    def send(level: str, message: str, keywords: Mapping[str, Any]) -> None:
+        # The identifier would be the interpreter's name.
+        entry = {"SYSLOG_IDENTIFIER": identifier, **journal_fields(level, message, keywords)}
+        sendv(*(f"{key}={value}" for key, value in entry.items()))
+
+    return send
 
 
-class _JournalLogger:
-    """The last link of structlog's chain: one call a level, all the same."""
+def _console(stream: TextIO) -> Send:
+    import structlog
 
-    def __init__(self, identifier: str) -> None:
-        self._identifier = identifier
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event=0),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    log = structlog.get_logger()
 
-    def _send(self, fields: dict[str, str]) -> None:
-        # The identifier would be the interpreter's name; CODE_* would be this line's.
-        journal.sendv(f"SYSLOG_IDENTIFIER={self._identifier}", *(f"{key}={value}" for key, value in fields.items()))
+    def send(level: str, message: str, keywords: Mapping[str, Any]) -> None:
+        method = "info" if level == "notice" else level
+        getattr(log, method)(message, **{key: str(value) for key, value in keywords.items() if key != "id"})
 
-    debug = info = warning = error = critical = exception = _send
+    return send
 
 
-def _without_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event.pop("id", None)
-    return event
+def _discard(level: str, message: str, keywords: Mapping[str, Any]) -> None:
+    """Before configure(), as in tests: nobody listens."""
+
+
+_send: Send = _discard

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What goes over the rearm socket: one verb to root's part, JSON lines back.
+"""What goes over kdumphpd-helper.socket: one word to the helper, JSON lines back.
 
-A request is one line with one word out of `Verb` and carries no parameter: what is reloaded, and how, comes
-only from root's configuration. The answers are any number of progress lines and one result, each a JSON object
-on a line of at most MAX_LINE bytes.
+A request is one line with one word out of `Request` and carries no parameter: what is loaded, and how, comes only
+from root's configuration. The answers are any number of progress lines and one result, each a JSON object on a line
+of at most MAX_LINE bytes.
 """
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import ValidationError
-from pydantic.dataclasses import dataclass
+from kdumphpd import fields
 
-SOCKET = "run/kdumphpd-rearm.socket"
 MAX_LINE = 65536  # bytes; a result with thousands of ranges is cut by its writer, not here
 
 
@@ -21,22 +20,50 @@ class ProtocolError(Exception):
     """The other side said something that is not in the protocol."""
 
 
-class Verb(StrEnum):
-    VERIFY = "verify"  # look at the image, change nothing
-    REARM = "rearm"  # look, and reload where the image needs it
-    UPGRADE = "upgrade"  # the same, and once also an image that the kernel could keep current but may not
+class Request(StrEnum):
+    """What the helper can be asked for."""
+
+    CHECK = "check"  # nothing is known to have changed: a start, the interval, an image that somebody else loaded
+    UPDATE = "update"  # CPUs or memory changed, and the events have settled
+    UPDATE_UNSETTLED = "update-unsettled"  # the same while events still arrive: crash_hotplug must not be read now
+    VERIFY = "verify"  # inspect the image, change nothing
+    CONFIGURATION = "configuration"  # read the configuration again, and say whether it is right
+    REARM = "rearm"  # as UPDATE; root alone
+    REARM_NOW = "rearm-now"  # the same, past the rate limit; root alone
+
+
+FOR_ROOT = frozenset({Request.REARM, Request.REARM_NOW})
 
 
 class Outcome(StrEnum):
-    NOTHING_LOADED = "nothing-loaded"
-    CURRENT = "current"  # read, and right: nothing was done
-    TRUSTED = "trusted"  # not read; the kernel says that it keeps the image current
-    STALE = "stale"  # read, and wrong (verify), or still wrong after a reload (rearm)
+    NOT_LOADED = "not-loaded"
+    CURRENT = "current"  # read and right, or unchanged since it was loaded: nothing was done
+    UNVERIFIED = "unverified"  # not read; the kernel reports that it updates the image
+    STALE = "stale"  # wrong (verify), or still wrong after a reload
+    UNSAFE = "unsafe"  # right, but its capture kernel may overwrite what it is to dump
     UNREADABLE = "unreadable"  # verify could not read it
     RELOADED = "reloaded"
-    DEFERRED = "deferred"  # out of date, and to be looked at again after `wait` seconds
+    DEFERRED = "deferred"  # out of date, and due again after `wait` seconds
     FAILED = "failed"
-    REFUSED = "refused"  # a request that is not in the protocol
+    BUSY = "busy"  # another request is at work; ask again
+    CONFIGURED = "configured"  # the answer to CONFIGURATION
+    REFUSED = "refused"  # a request that is not in the protocol, or not for this caller
+
+
+class Reason(StrEnum):
+    """Why the image was reloaded or left alone. The journal's words for each are in messages.py."""
+
+    NOT_LOADED = "not-loaded"
+    CURRENT = "current"  # the image was read, and describes the machine
+    UNCHANGED = "unchanged"  # it can't be read; the machine is as it was when the image was loaded
+    KERNEL_UPDATES = "kernel-updates"  # it can't be read; the kernel reports that it updates it
+    PENDING = "pending"  # an earlier reload did not end with an image
+    STALE = "stale"  # the image was read, and does not describe the machine
+    UNSAFE = "unsafe"  # its capture kernel may overwrite what it is to dump
+    NOT_UPDATABLE = "not-updatable"  # right, but the kernel, which could update it, is not permitted to
+    CHANGED = "changed"  # it can't be read; the machine has changed and the kernel does not update it
+    KERNEL_ERROR = "kernel-error"  # it can't be read; the kernel reported an update that failed
+    UNLOADED = "unloaded"  # the operator unloaded it meanwhile
 
 
 @dataclass(frozen=True)
@@ -47,19 +74,33 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What the listener needs of the configuration, which it may not be permitted to read. All in seconds."""
+
+    settle_time: float
+    max_delay: float
+    interval: float  # verify.interval
+    patience: float  # how long a request may take
+
+
+@dataclass(frozen=True)
 class Result:
     """How it ended. Times are in seconds."""
 
     outcome: Outcome
-    reason: str = ""  # a policy.Reason: why it was reloaded or left alone
-    detail: str = ""  # in words: what the image lacks, why it can't be read, what the loader answered
+    reason: Reason | None = None
+    detail: str = ""  # in words: what the image misses, why it can't be read, what the loader answered
     loader: str = ""
-    way: str = ""  # of the loader's ways the one that the loaded image came by
+    method: str = ""  # the load method that the loaded image came by
     seconds: float = 0.0  # from the start of the load to its end
     unprotected: float = 0.0  # of those, without an image
     armed: bool = False  # an image is loaded now
+    pending: bool = False  # a reload of ours took the image down and has not put one back
     wait: float = 0.0  # before the next request can bring more
-    kernel_updates: bool = False  # and the kernel says that it keeps that one current
+    retry: bool = True  # after a failure: whether asking again can bring more
+    known: bool = False  # the same failure was reported before
+    kernel_updates: bool = False  # the kernel updates the loaded image by itself from now on
+    settings: Settings | None = None
 
 
 KINDS: dict[str, type[Progress] | type[Result]] = {"progress": Progress, "result": Result}
@@ -68,31 +109,21 @@ KINDS: dict[str, type[Progress] | type[Result]] = {"progress": Progress, "result
 def encode(message: Progress | Result) -> bytes:
     """One line."""
     kind = "progress" if isinstance(message, Progress) else "result"
-    line = json.dumps({"kind": kind, **dataclasses.asdict(message)}, separators=(",", ":")).encode()
-    return line + b"\n"
+    return json.dumps({"kind": kind, **dataclasses.asdict(message)}, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(line: bytes) -> Progress | Result:
     """The message of one line. Raises ProtocolError for anything else."""
     try:
-        fields = json.loads(line)
-        return KINDS[fields.pop("kind")](**fields)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-        ValidationError,
-    ) as error:
-        raise ProtocolError(f"not an answer of the rearm step: {line[:200]!r}") from error
+        content = json.loads(line)
+        return fields.build(KINDS[content.pop("kind")], content)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ProtocolError(f"not an answer of the helper: {line[:200]!r}") from error
 
 
-def decode_verb(line: bytes) -> Verb:
-    """The verb of a request. Raises ProtocolError for anything else."""
+def decode_request(line: bytes) -> Request:
+    """The word of a request. Raises ProtocolError for anything else."""
     try:
-        return Verb(line.decode("ascii").removesuffix("\n"))
+        return Request(line.decode("ascii").removesuffix("\n"))
     except (ValueError, UnicodeDecodeError) as error:
-        known = ", ".join(Verb)
-        raise ProtocolError(f"unknown request {line[:40]!r}; known: {known}") from error
+        raise ProtocolError(f"unknown request {line[:40]!r}; known: {', '.join(Request)}") from error

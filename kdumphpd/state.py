@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""/run/kdumphpd/state.json: what the listener has seen and done, for kdumphpctl and whoever else looks."""
+"""/run/kdumphpd/state.json: what the listener knows at this moment, for kdumphpctl and whoever else wants to see.
+
+There is one place that holds it, the listener's State, and it is written whenever something in it changes: when a
+burst begins, not when it has ended.
+"""
 
 import dataclasses
 import json
+import os
+import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-from pydantic.dataclasses import dataclass
+from kdumphpd import fields
+from kdumphpd.runtime import STATE
 
-STATE = "run/kdumphpd/state.json"
 MAX_STATE = 1 << 20  # bytes
 
 
@@ -17,56 +23,80 @@ class StateError(Exception):
 
 
 @dataclass(frozen=True)
-class LastStorm:
-    """The last answered storm. Times in seconds; `ended` since the epoch."""
+class LastBurst:
+    """The last burst that was handled. Times in seconds; `ended` since the epoch."""
 
     ended: float
     sentence: str
     events: int
-    action: str  # policy.Action of the listener
-    reason: str  # policy.Reason of the listener
-    outcome: str  # protocol.Outcome, empty where root's part was not needed
+    outcome: str  # a protocol.Outcome; empty where the helper gave none
+    reason: str  # a protocol.Reason or empty
     seconds: float
     unprotected: float
-    stale: float  # from the first event until the image was right again, or was found right
+    stale: float  # from the first event until the image was right again; 0 where it never was wrong
+
+
+@dataclass(frozen=True)
+class LastCheck:
+    """The helper's last answer, whatever it was asked for. `when` in seconds since the epoch."""
+
+    when: float
+    outcome: str
+    detail: str
+    kernel_updates: bool
+    method: str
 
 
 @dataclass
 class State:
-    """Counters since the start of the listener, and how things stand. The listener writes on it as it goes."""
+    """How things stand, and counters since the start of the listener, which changes it as it goes."""
 
     started: float  # seconds since the epoch
     status: str  # the sentence of STATUS=
-    healthy: bool  # False: the image is wrong or missing, and not by the operator's wish
-    receive_buffer: int  # bytes
-    pending: bool = False  # events have come that are not answered yet
-    events: int = 0  # of cpu and memory, the synthetic ones apart
+    healthy: bool  # False: the image is wrong or missing against the operator's wish, or nobody would notice
+    receiving: bool = False  # the uevent socket is open
+    receive_buffer: int = 0  # bytes
+    loaded: bool | None = None  # an image is loaded; None: that can't be told
+    burst: bool = False  # events have arrived that are not handled yet
+    asking: bool = False  # the helper is at work for us
+    pending: bool = False  # a reload of ours took the image down and has not put one back
+    deferred_until: float = 0.0  # seconds since the epoch; 0: no reload is deferred
+    failure: str = ""  # why the last request failed; empty where it did not
+    events: int = 0  # of CPUs and memory, the synthetic ones apart
     synthetic: int = 0
     overflows: int = 0  # and other failures of the uevent socket
-    storms: int = 0
+    bursts: int = 0
+    checks: int = 0
     reloads: int = 0
     failures: int = 0
     unprotected: float = 0.0  # seconds without an image in all our reloads
-    last: LastStorm | None = None
+    last_check: LastCheck | None = None
+    last_burst: LastBurst | None = None
+    version: int = field(default=1)
 
 
 def write(root: Path, state: State) -> None:
     """Replace the state file in one step. Raises OSError."""
     path = root / STATE
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(dataclasses.asdict(state), indent=1) + "\n")
-    new.replace(path)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(dataclasses.asdict(state), indent=1) + "\n")
+    draft.replace(path)
 
 
 def read(root: Path) -> State:
-    """The listener's last state. Raises StateError."""
+    """The listener's last state. Raises StateError.
+
+    The listener owns the folder: what lies there may be a FIFO, a link or anything that a listener could write.
+    """
     path = root / STATE
     try:
-        with path.open("rb") as file:
-            return State(**json.loads(file.read(MAX_STATE)))
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StateError(f"{path} is not a regular file")
+            return fields.parse(State, file.read(MAX_STATE))
     except FileNotFoundError as error:
         raise StateError(f"{path} is missing: kdumphpd is not running") from error
     except OSError as error:
         raise StateError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, ArithmeticError, RecursionError, ValidationError) as error:
-        raise StateError(f"{path} is not a state of this kdumphpd") from error
+    except ValueError as error:
+        raise StateError(f"{path} is not a state of this kdumphpd: {error}") from error

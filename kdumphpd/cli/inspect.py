@@ -9,18 +9,20 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from kdumphpd import memo
+from kdumphpd.cli.text import plain
 from kdumphpd.cli.verify import EXIT, add_arguments
 from kdumphpd.ids import IdSet
 from kdumphpd.image.examine import examine
+from kdumphpd.image.fdt import Fdt
 from kdumphpd.image.ranges import format_size
 from kdumphpd.image.reader import Image
+from kdumphpd.runtime import LAYOUT
 
 __all__ = ["add_arguments", "run"]
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    image, verdict = examine(root, root / memo.LAYOUT_CACHE)
+    image, verdict = examine(root, root / LAYOUT)
     if options.json:
         print(json.dumps({"image": image.to_dict() if image else None, "verdict": verdict.to_dict()}, indent=1))
     else:
@@ -34,7 +36,7 @@ def _lines(image: Image) -> Iterable[str]:
     kimage = image.kimage
     yield f"{'loaded with':<14}{'kexec_file_load' if kimage.file_mode else 'kexec_load'}"
     bits = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in kimage.hotplug_bits.items())
-    yield f"{'hotplug':<14}{'the kernel keeps it current' if kimage.updatable else 'the kernel may not touch it'}" + (
+    yield f"{'hotplug':<14}{'the kernel updates it' if image.updatable else 'the kernel may not touch it'}" + (
         f" ({bits})" if bits else " (this kernel never does)"
     )
     yield from _table("reserved", map(str, image.reservation))
@@ -45,7 +47,15 @@ def _lines(image: Image) -> Iterable[str]:
         yield from _table("memory", map(str, image.elfcorehdr.loads))
         yield f"{'notes':<14}{len(image.elfcorehdr.notes)}"
     if image.fdt:
-        yield f"{'FDT CPUs':<14}{IdSet(image.fdt.hw_ids)}, room for {image.fdt.room} more nodes"
+        yield f"{'FDT CPUs':<14}{_cpus(image.fdt)}"
+    if image.command_line is not None:
+        yield f"{'command line':<14}{plain(image.command_line)}"
+
+
+def _cpus(fdt: Fdt) -> str:
+    if fdt.room is None:
+        return "none listed"
+    return f"{IdSet(fdt.hw_ids)}, room for {fdt.room} more nodes"
 
 
 def _table(title: str, rows: Iterable[str]) -> Iterable[str]:

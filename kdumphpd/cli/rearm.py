@@ -1,36 +1,49 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Look at the loaded kdump image now, and reload it if it is out of date (root only).
+"""Check the loaded kdump image now, and reload it if it is out of date (root only).
 
-Exit status: 0 an image is loaded and right, as far as can be told; 1 it is not; 3 none is loaded.
+Exit status: 0 an image is loaded and right, as far as can be told; 1 it is not; 3 none is loaded; 4 the helper gave
+no answer.
 """
 
 import argparse
-import asyncio
+import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
 
-from kdumphpd import client, config, messages
-from kdumphpd.policy import Action, Decision, Reason
-from kdumphpd.protocol import Outcome, Verb
+from kdumphpd import client, messages
+from kdumphpd.cli.text import plain
+from kdumphpd.protocol import Outcome, Request
+
+PATIENCE = 3 * 3600.0 + 60.0  # seconds; the helper's own limit
+
+RIGHT = (Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.RELOADED)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options."""
+    parser.add_argument("--now", action="store_true", help="also where the rate limit would defer a reload")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
-def run(_options: argparse.Namespace, root: Path) -> int:
+def run(options: argparse.Namespace, root: Path) -> int:
     if os.geteuid() != 0:
         print("kdumphpctl rearm has to be run as root: only root may load a kdump image", file=sys.stderr)
         return 1
+
+    def progress(step: str) -> None:
+        print(f"… {plain(step)}", file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    request = Request.REARM_NOW if options.now else Request.REARM
     try:
-        limit = client.longest(config.load(root))
-        result = asyncio.run(client.request(root, Verb.REARM, limit, lambda step: print(f"… {step}")))
-    except (config.ConfigError, client.RearmUnavailable) as error:
+        result = client.ask(root, request, PATIENCE, progress)
+    except client.HelperUnavailable as error:
         print(f"kdumphpctl: {error}", file=sys.stderr)
-        return 1
-    asked = Decision(Action.RELOAD, Reason(result.reason) if result.reason else Reason.UNKNOWN)
-    print(messages.what_was_done(asked, result)[1])
-    if result.outcome is Outcome.NOTHING_LOADED:
+        return 4
+    if options.json:
+        print(json.dumps(dataclasses.asdict(result), indent=1))
+    else:
+        print(plain(messages.what_was_done(result, changed=False)[1]))
+    if result.outcome is Outcome.NOT_LOADED:
         return 3
-    return 0 if result.outcome in (Outcome.CURRENT, Outcome.TRUSTED, Outcome.RELOADED) else 1
+    return 0 if result.outcome in RIGHT else 1

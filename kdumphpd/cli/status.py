@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Show whether kdump is armed, and what kdumphpd has seen and done.
 
-Exit status: 0 armed, 1 the image is wrong or missing against the operator's wish, 3 no image is loaded, 4 kdumphpd
-is not running. Reading it disturbs nothing: crash_hotplug, which takes the kexec lock, is not asked.
+Exit status: 0 armed, 1 the image is wrong or missing against the operator's wish, 3 no image is loaded, 4 that can't
+be told, or kdumphpd does not run. Reading it disturbs nothing: crash_hotplug, which takes the kexec lock, is not
+read.
 """
 
 import argparse
 import dataclasses
 import json
-from datetime import datetime
+import time
 from pathlib import Path
 
 from kdumphpd import state
+from kdumphpd.cli.text import plain
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
 
-ARMED, WRONG, NOT_LOADED, NOT_RUNNING = 0, 1, 3, 4
+ARMED, WRONG, NOT_LOADED, UNKNOWN = 0, 1, 3, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,31 +32,27 @@ def run(options: argparse.Namespace, root: Path) -> int:
     except state.StateError as error:
         known, absence = None, str(error)
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "loaded": loaded,
-                    "problem": problem or absence,
-                    "fadump": dataclasses.asdict(fadump) if fadump else None,
-                    "listener": dataclasses.asdict(known) if known else None,
-                },
-                indent=1,
-            )
-        )
+        content = {
+            "loaded": loaded,
+            "problem": problem or absence,
+            "fadump": dataclasses.asdict(fadump) if fadump else None,
+            "listener": dataclasses.asdict(known) if known else None,
+        }
+        print(json.dumps(content, indent=1))
     else:
-        print("\n".join(_lines(loaded, problem, fadump, known, absence)))
-    if known is None:
-        return NOT_RUNNING
+        print("\n".join(plain(line) for line in _lines(loaded, problem, fadump, known, absence)))
+    if known is None or loaded is None:
+        return UNKNOWN
     if not known.healthy:
         return WRONG
     return ARMED if loaded else NOT_LOADED
 
 
-def _loaded(root: Path) -> tuple[bool, str]:
+def _loaded(root: Path) -> tuple[bool | None, str]:
     try:
         return image_loaded(root), ""
     except OSError as error:
-        return False, f"cannot tell whether an image is loaded: {error}"
+        return None, f"cannot tell whether an image is loaded: {error}"
 
 
 def _fadump(root: Path) -> Fadump | None:
@@ -64,7 +62,9 @@ def _fadump(root: Path) -> Fadump | None:
         return None
 
 
-def _lines(loaded: bool, problem: str, fadump: Fadump | None, known: state.State | None, absence: str) -> list[str]:
+def _lines(
+    loaded: bool | None, problem: str, fadump: Fadump | None, known: state.State | None, absence: str
+) -> list[str]:
     lines = [f"kdump image   {problem or ('loaded' if loaded else 'not loaded')}"]
     if fadump and fadump.enabled:
         lines.append(f"fadump        {'registered' if fadump.registered else 'enabled, not registered'}")
@@ -73,14 +73,23 @@ def _lines(loaded: bool, problem: str, fadump: Fadump | None, known: state.State
     lines += [
         f"kdumphpd      {known.status}",
         f"since         {_when(known.started)}",
-        f"uevents       {known.events} ({known.synthetic} synthetic, {known.overflows} overflows)",
-        f"storms        {known.storms} answered, {known.failures} of them in vain",
-        f"reloads       {known.reloads}, with {known.unprotected:.1f} s without an image in all",
     ]
-    if known.last:
-        lines += [f"last storm    {_when(known.last.ended)}", f"              {known.last.sentence}"]
+    if check := known.last_check:
+        how = f", loaded with {check.method}" if check.method else ""
+        lines.append(f"last check    {_when(check.when)}: {check.outcome}{how}")
+    lines += [
+        f"uevents       {known.events} ({known.synthetic} synthetic, {known.overflows} overflows)",
+        f"bursts        {known.bursts} handled, {known.failures} requests failed",
+        f"reloads       {known.reloads}, unprotected for {known.unprotected:.1f} s in all",
+    ]
+    if known.last_burst:
+        lines += [f"last burst    {_when(known.last_burst.ended)}", f"              {known.last_burst.sentence}"]
     return lines
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+    """Local time. What the listener wrote may be no moment at all."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "at no known time"

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Say whether the loaded kdump image describes the machine as it is now (root only).
 
-Exit status: 0 current, 1 stale, 2 it can't be read, 3 nothing is loaded. Nothing is changed.
+Exit status: 0 current, 1 stale or unsafe, 3 nothing is loaded, 4 it can't be read. Nothing is changed.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from kdumphpd import memo
 from kdumphpd.image.examine import examine
 from kdumphpd.image.verdict import State
+from kdumphpd.runtime import LAYOUT
 
-EXIT = {State.CURRENT: 0, State.STALE: 1, State.UNREADABLE: 2, State.NO_IMAGE: 3}
+EXIT = {State.CURRENT: 0, State.STALE: 1, State.UNSAFE: 1, State.NO_IMAGE: 3, State.UNREADABLE: 4}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    _, verdict = examine(root, root / memo.LAYOUT_CACHE)
+    _, verdict = examine(root, root / LAYOUT)
     if options.json:
         print(json.dumps(verdict.to_dict(), indent=1))
     else:

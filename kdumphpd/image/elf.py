@@ -12,6 +12,7 @@ from kdumphpd.image.errors import ParseError
 ByteOrder: TypeAlias = Literal["little", "big"]
 
 ELFMAG = b"\x7fELF"
+EM_PPC64, EM_S390, EM_X86_64 = 21, 22, 62
 ET_CORE = 4
 PT_LOAD = 1
 PT_NOTE = 4

@@ -18,10 +18,15 @@ class ElfCoreHdr:
     notes: physical addresses of the PT_NOTE entries, one a CPU and one for vmcoreinfo.
     loads: physical ranges of the PT_LOAD entries, as they stand (they may overlap: the kernel's own text
     has an entry beside that of the RAM it lies in).
+    size: bytes in use, from the start to the end of the program headers; the buffer may have more.
+    backup: p_offset of the PT_LOAD at physical address 0, where its content is taken from; None where there is no
+    such entry.
     """
 
     notes: tuple[int, ...]
     loads: Ranges
+    size: int = 0
+    backup: int | None = None
 
 
 def parse_elfcorehdr(data: bytes) -> ElfCoreHdr:
@@ -34,6 +39,7 @@ def parse_elfcorehdr(data: bytes) -> ElfCoreHdr:
     header = elf.parse_header(data)
     notes: list[int] = []
     loads: list[Range] = []
+    backup: int | None = None
     for entry in elf.parse_program_headers(header, data[header.phoff :]):
         if entry.type == elf.PT_NOTE:
             notes.append(entry.paddr)
@@ -42,4 +48,6 @@ def parse_elfcorehdr(data: bytes) -> ElfCoreHdr:
             if end >= 1 << 64:
                 raise ParseError(f"PT_LOAD of {entry.memsz:#x} bytes at {entry.paddr:#x} leaves the address space")
             loads.append(Range(entry.paddr, end))
-    return ElfCoreHdr(tuple(notes), tuple(loads))
+            if not entry.paddr and backup is None:
+                backup = entry.offset
+    return ElfCoreHdr(tuple(notes), tuple(loads), header.phoff + header.phnum * elf.PHDR_SIZE, backup)

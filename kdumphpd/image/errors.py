@@ -33,6 +33,9 @@ class Reason(StrEnum):
     NO_ELFCOREHDR = "no_elfcorehdr"
     UNKNOWN_FORMAT = "unknown_format"
     INCONSISTENT = "inconsistent"
+    CONTRADICTION = "contradiction"  # crash_loaded is 1, and kexec_crash_image stays null
+    HIDDEN = "hidden"  # the segments read as zeros
+    NOT_READ = "not_read"  # nobody was to read it: the configuration says so, or there is no image (fadump)
 
 
 class UnreadableError(ImageError):

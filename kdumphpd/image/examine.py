@@ -11,7 +11,7 @@ from kdumphpd.image.reader import Image, inspect
 from kdumphpd.image.verdict import State, Verdict, judge, unreadable
 
 # The image is read before the machine. Memory that comes online in between, with an update by the kernel,
-# would make a current image look stale; a second look sees both.
+# would make a current image seem stale; a second reading sees both.
 CONFIRMATIONS = 3
 PAUSE = 0.2  # seconds
 
@@ -23,7 +23,7 @@ def examine(
 ) -> tuple[Image | None, Verdict]:
     """Return the loaded image, None if there is none or it can't be read, and the verdict on it.
 
-    A stale image is looked at again until two looks in a row agree, CONFIRMATIONS more at most.
+    A stale image is read again until two verdicts in a row agree, CONFIRMATIONS more at most.
     Arguments as for inspect(). Raises nothing of its own: what can't be read is a verdict.
     """
     image, verdict = _examine_once(root, cache, sleep)
@@ -45,6 +45,6 @@ def _examine_once(root: Path, cache: Path | None, sleep: Callable[[float], None]
         if image is None:
             return None, Verdict(State.NO_IMAGE)
         described = image.elfcorehdr.loads if image.elfcorehdr else ()
-        return image, judge(image, read_machine(root, described))
+        return image, judge(image, read_machine(root, (*described, *image.reservation)))
     except UnreadableError as error:
         return image, unreadable(error)

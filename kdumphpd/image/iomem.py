@@ -6,6 +6,7 @@ Source: kernel/resource.c; the names are those that kexec-tools goes by as well.
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdumphpd.image.errors import ParseError, Reason, UnreadableError
 from kdumphpd.image.ranges import Range, Ranges, union
@@ -36,7 +37,8 @@ def parse_iomem(text: str) -> Iomem:
     Raises ParseError, and UnreadableError where every address is zero as it is without CAP_SYS_ADMIN.
     """
     found: list[tuple[Range, str]] = []
-    for line in text.splitlines():
+    # Not splitlines(): a name is what a driver or the firmware made of it, and may hold any byte but this one.
+    for line in filter(None, text.split("\n")):
         if not (match := LINE.fullmatch(line)):
             raise ParseError(f"/proc/iomem: {line[:80]!r} is not a range")
         start, end = int(match[1], 16), int(match[2], 16)
@@ -52,3 +54,9 @@ def parse_iomem(text: str) -> Iomem:
         crash_kernel=union(r for r, name in found if name == "Crash kernel"),
         gart=union(r for r, name in found if name == "GART"),
     )
+
+
+def read_iomem(root: Path) -> Iomem:
+    """Return what /proc/iomem below root says. Raises OSError, and what parse_iomem() does."""
+    # As bytes, for a text file's lines would end at "\r" too.
+    return parse_iomem((root / "proc/iomem").read_bytes().decode("ascii", "replace"))

@@ -25,8 +25,8 @@ MAX_READ = 16 << 20
 NO_PADDR = (1 << 64) - 1  # p_paddr of areas that are not RAM, such as vmalloc
 
 # Start of the linear map where the architecture fixes it and kcore tells of no physical address to derive it
-# from: by e_machine. 21 is EM_PPC64; PAGE_OFFSET, arch/powerpc/Kconfig.
-FIXED_LINEAR_MAP = {21: 0xC000_0000_0000_0000}
+# from: by e_machine. PAGE_OFFSET, arch/powerpc/Kconfig.
+FIXED_LINEAR_MAP = {elf.EM_PPC64: 0xC000_0000_0000_0000}
 
 
 @dataclass(frozen=True, slots=True)

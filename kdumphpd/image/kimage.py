@@ -37,15 +37,17 @@ class KImage:
     file_mode: loaded with kexec_file_load(2), not kexec_load(2).
     hotplug_bits: the bits by which this kernel remembers that it may update an image of kexec_load; which
     there are depends on the kernel, none where it never updates.
+    crypt_keys: whether it carries keys of an encrypted dump target; None where the kernel knows of none.
     """
 
     file_mode: bool
     hotplug_bits: dict[str, bool]
     segments: tuple[Segment, ...]
+    crypt_keys: bool | None = None
 
     @property
     def updatable(self) -> bool:
-        """Whether the kernel is to keep this image up to date: arch_crash_hotplug_support()."""
+        """Whether the kernel is to keep this image up to date: arch_crash_hotplug_support(). But see Image."""
         bits = self.hotplug_bits
         if not bits:
             return False
@@ -85,4 +87,6 @@ def parse_kimage(data: bytes, structs: dict[str, Struct], byteorder: ByteOrder) 
         # sanity_check_segment_list() in kernel/kexec_core.c
         if segment.bufsz > segment.memsz or not segment.memsz:
             raise ParseError(f"a segment of {segment.bufsz} bytes in {segment.memsz} is not one that can be loaded")
-    return KImage(flags.pop("file_mode", False), flags, segments)
+    keys = fields.get("dm_crypt_keys_addr")
+    crypt_keys = bool(extract(data, byteorder, keys)) if keys else None
+    return KImage(flags.pop("file_mode", False), flags, segments, crypt_keys)

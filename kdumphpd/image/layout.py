@@ -22,13 +22,22 @@ IMAGE = "kexec_crash_image"
 RESERVATIONS = ("crashk_res", "crashk_low_res")
 CMA_COUNT, CMA_RANGES = "crashk_cma_cnt", "crashk_cma_ranges"  # since 6.17, 35c18f2933c5
 
+# Members of struct kimage that are set by a load and that no update by the kernel changes (identity.py).
+OF_A_LOAD = (
+    *("head", "entry", "last_entry", "start", "control_code_page", "control_page", "vmcoreinfo_data_copy"),
+    *("nr_segments", "segment", "type", "file_mode", "hotplug_support", "update_elfcorehdr", "update_fdt"),
+    *("kernel_buf_len", "initrd_buf_len", "cmdline_buf_len"),
+)
+
 # The members read, by structure: those that must be there, and those that only some kernels have.
 #   kimage: update_elfcorehdr 6.6 to 6.9 (a72bbec70da2), hotplug_support since 6.10 (79365026f869),
-#   update_fdt only in the PowerPC series that mainline did not take in this form.
+#   update_fdt only in the PowerPC series that mainline did not take in this form, dm_crypt_keys_addr with
+#   CONFIG_CRASH_DM_CRYPT.
+REQUIRED = ("type", "nr_segments", "segment")
 MEMBERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "kimage": (
-        ("type", "nr_segments", "segment"),
-        ("file_mode", "hotplug_support", "update_elfcorehdr", "update_fdt"),
+        REQUIRED,
+        (*(name for name in OF_A_LOAD if name not in REQUIRED), "dm_crypt_keys_addr"),
     ),
     "kexec_segment": (("bufsz", "mem", "memsz"), ()),
     "resource": (("start", "end"), ()),
@@ -62,8 +71,8 @@ def kernel_layout(root: Path, cache: Path | None = None) -> Layout:
             )
     layout = Layout(symbols, _structs(root, _needed(symbols)))
     if cache and boot:
-        with suppress(OSError):  # without a cache the next look is only slower
-            _store({"boot_id": boot, **asdict(layout)}, cache)
+        with suppress(OSError):  # without a cache the next inspection is only slower
+            _store({"boot_id": boot, "members": _members(), **asdict(layout)}, cache)
     return layout
 
 
@@ -78,6 +87,11 @@ def parse_structs(data: bytes, names: Iterable[str] = MEMBERS) -> dict[str, Stru
             raise ParseError(f"struct {name} has no {', '.join(lacking)}")
         structs[name] = Struct(whole.size, {m: f for m, f in whole.fields.items() if m in required + optional})
     return structs
+
+
+def _members() -> dict[str, list[list[str]]]:
+    """Return MEMBERS as JSON has it: a cache that was written for others lacks some."""
+    return {name: [list(required), list(optional)] for name, (required, optional) in MEMBERS.items()}
 
 
 def _needed(symbols: dict[str, int]) -> list[str]:
@@ -111,6 +125,8 @@ def _load(stored: dict[str, Any], boot: str) -> Layout:
     """
     if stored["boot_id"] != boot:
         raise ValueError("of another boot")
+    if stored["members"] != _members():
+        raise ValueError("of another version of this program")
     symbols = {name: int(address) for name, address in stored["symbols"].items()}
     if not symbols.keys() >= {IMAGE, RESERVATIONS[0]}:
         raise ValueError("addresses are missing")

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdumphpd.ids import IdSet
+from kdumphpd.image.blocks import block_size, online_blocks
 from kdumphpd.image.errors import ParseError, Reason, UnreadableError
-from kdumphpd.image.iomem import parse_iomem
-from kdumphpd.image.ranges import Range, Ranges, overlaps, subtract, union
-from kdumphpd.kernel.files import read_attribute
-from kdumphpd.kernel.memory import block_size
+from kdumphpd.image.iomem import read_iomem
+from kdumphpd.image.ranges import Range, Ranges, subtract, union
+from kdumphpd.image.srat import MAX_SIZE, parse_srat
+from kdumphpd.sysfs import read_attribute
 
 CPUS = "sys/devices/system/cpu"
-BLOCKS = "sys/devices/system/memory"
 CMA = "sys/kernel/kexec/crash_cma_ranges"
+ACPI_DEVICES = "sys/bus/acpi/devices"
+MEMORY_DEVICE = "PNP0C80"  # ACPI Specification 6.5, 5.6.7
+SRAT = "sys/firmware/acpi/tables/SRAT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Machine:
     """What there is now. Address ranges are physical, sizes in bytes.
 
     ram: System RAM. reserved: what is set aside for the capture kernel as the machine lists it. gart: see
-    Iomem. offline: memory blocks that are there but not in use (only those asked for, see read_machine()).
-    block_size: the unit of memory hotplug; None where the kernel has none.
+    Iomem. offline: RAM that no online memory block covers (only as far as asked for, see read_machine()).
+    block_size: the unit of memory hotplug; None where the kernel has none. memory_hotplug: see there.
     """
 
     ram: Ranges
@@ -50,6 +53,7 @@ class Machine:
     cpus: tuple[Cpu, ...]
     page_size: int
     block_size: int | None
+    memory_hotplug: bool = False
 
 
 def read_machine(root: Path, described: Ranges = ()) -> Machine:
@@ -60,7 +64,7 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
     Raises UnreadableError.
     """
     try:
-        iomem = parse_iomem((root / "proc/iomem").read_text("ascii", "replace"))
+        iomem = read_iomem(root)
         cma = parse_cma_ranges(read_attribute(root, CMA) or "")
         block = block_size(root)
         return Machine(
@@ -68,6 +72,7 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
             reserved=union(iomem.crash_kernel, cma),
             gart=iomem.gart,
             offline=_offline(root, block, subtract(iomem.ram, described)) if block else (),
+            memory_hotplug=memory_hotplug(root),
             cpus=_online_cpus(root),
             page_size=os.sysconf("SC_PAGE_SIZE"),
             block_size=block,
@@ -78,6 +83,21 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
         raise UnreadableError(Reason.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
     except ParseError as error:
         raise UnreadableError(Reason.UNKNOWN_FORMAT, str(error)) from error
+
+
+def memory_hotplug(root: Path) -> bool:
+    """Whether ACPI can hot-add memory here, or did so before the boot: a DIMM of a hypervisor's command line.
+
+    A capture kernel finds the same devices. Other architectures tell their kernels of memory in other ways, which
+    were measured not to have this fault (PowerPC), or of which nothing is known.
+    """
+    try:
+        if any(entry.name.startswith(f"{MEMORY_DEVICE}:") for entry in os.scandir(root / ACPI_DEVICES)):
+            return True
+        with (root / SRAT).open("rb") as file:
+            return bool(parse_srat(file.read(MAX_SIZE)))
+    except (OSError, ParseError):
+        return False  # no ACPI, or no such table
 
 
 def parse_cma_ranges(text: str) -> Ranges:
@@ -92,17 +112,7 @@ def parse_cma_ranges(text: str) -> Ranges:
 
 
 def _offline(root: Path, block: int, within: Ranges) -> Ranges:
-    if not within:
-        return ()
-    blocks = []
-    # Along the blocks that exist, not along the addresses: there is no telling how far apart those are.
-    for entry in os.scandir(root / BLOCKS):
-        number = entry.name.removeprefix("memory")
-        if number != entry.name and number.isdecimal():
-            extent = Range(int(number) * block, (int(number) + 1) * block - 1)
-            if overlaps(within, extent) and read_attribute(root, f"{BLOCKS}/{entry.name}/state") == "offline":
-                blocks.append(extent)
-    return union(blocks)
+    return subtract(within, online_blocks(root, block, within))
 
 
 def _online_cpus(root: Path) -> tuple[Cpu, ...]:

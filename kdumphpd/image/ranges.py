@@ -56,6 +56,12 @@ def subtract(ranges: Iterable[Range], *less: Iterable[Range]) -> Ranges:
     return tuple(rest)
 
 
+def intersect(ranges: Iterable[Range], other: Iterable[Range]) -> Ranges:
+    """Return what both ranges and other cover, as union() would."""
+    whole = union(ranges)
+    return subtract(whole, subtract(whole, other))
+
+
 def overlaps(ranges: Ranges, other: Range) -> bool:
     """Tell whether other shares an address with ranges, which are sorted and disjoint (see union())."""
     last = bisect_right(ranges, other.end, key=lambda r: r.start) - 1

@@ -3,15 +3,17 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdumphpd.image import elf, fdt
+from kdumphpd.image import cmdline, elf, fdt
 from kdumphpd.image.btf import extract
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
 from kdumphpd.image.errors import ChangedError, ParseError, Reason, UnreadableError
 from kdumphpd.image.fdt import Fdt, parse_fdt
+from kdumphpd.image.identity import identity
 from kdumphpd.image.kcore import Kcore, open_kcore
 from kdumphpd.image.kimage import KImage, Segment, parse_kimage
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, RESERVATIONS, Layout, kernel_layout
@@ -26,37 +28,67 @@ PAUSE = 0.1  # seconds
 MAX_RESERVATIONS = 64  # CRASHKERNEL_CMA_RANGES_MAX is 4
 
 
+# What of a segment tells what it is.
+HEAD = cmdline.MIN_BOOT_PARAMS  # bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """A loaded kdump image, as it was at one moment.
 
     elfcorehdr: None where no segment holds one, as on architectures that build it in the capture kernel.
-    fdt: None where no segment holds one, as on x86.
-    reservation: the physical memory set aside for the capture kernel, by crashk_res and its kind.
+    fdt: None where no segment holds one, as on x86. reservation: the physical memory set aside for the capture
+    kernel, by crashk_res and its kind. machine: e_machine of the kernel's own ELF. command_line: the capture
+    kernel's, None where it is not found. identity: see identity.py. elfcorehdr_segment: where the elfcorehdr lies.
     """
 
     kimage: KImage
     elfcorehdr: ElfCoreHdr | None
     fdt: Fdt | None
     reservation: Ranges
+    machine: int = 0
+    command_line: str | None = None
+    identity: str = ""
+    elfcorehdr_segment: Segment | None = None
+
+    @property
+    def unreserved(self) -> Ranges:
+        """What the FDT's memory reservation map leaves free of the elfcorehdr's segment.
+
+        kexec-tools 2.0.29 to 2.0.32 reserve on PowerPC what was loaded of it (bufsz) and not what the kernel may fill
+        later (memsz): the capture kernel takes the rest for free memory.
+        """
+        if self.fdt is None or self.elfcorehdr_segment is None or not self.fdt.reserved:
+            return ()
+        return subtract((self.elfcorehdr_segment.range,), self.fdt.reserved)
+
+    @property
+    def updatable(self) -> bool:
+        """Whether the kernel updates this image, and the capture kernel finds what it has updated."""
+        return self.kimage.updatable and not self.unreserved
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON: addresses and sizes are integers, a range is [start, end] inclusive."""
         content = asdict(self)
+        content["updatable"] = self.updatable
         content["kimage"]["updatable"] = self.kimage.updatable
         if self.fdt:
             content["fdt"]["room"] = self.fdt.room
         return content
 
 
-class _Look(NamedTuple):
+class Snapshot(NamedTuple):
     """All that was read in one pass; two that are equal saw an image that stood still."""
 
     pointer: int
     kimage: KImage
     elfcorehdr: bytes | None
+    elfcorehdr_segment: Segment | None
     fdt: bytes | None
     reservation: Ranges
+    machine: int
+    command_line: str | None
+    identity: str
 
 
 def inspect(
@@ -70,62 +102,122 @@ def inspect(
     Everything is read twice, until both are equal, so that a load or an update under way is not taken for
     an image. Raises UnreadableError; at the latest after ATTEMPTS.
     """
-    try:
-        if not image_loaded(root, sleep):
-            return None
-    except OSError as error:
-        raise UnreadableError(Reason.NO_SYSFS, f"whether an image is loaded: {error}") from error
+    if not _is_loaded(root, sleep):
+        return None
     layout = kernel_layout(root, cache)
-    failure: UnreadableError | None = None
+    failure = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
     for attempt in range(ATTEMPTS):
         if attempt:
             sleep(PAUSE)
         try:
             with open_kcore(root) as memory:
-                first = _look(memory, layout)
-                second = _look(memory, layout)
+                first = snapshot(memory, layout)
+                second = snapshot(memory, layout)
             if first and first == second:
                 return _image(first)
-            moved = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
-            failure = moved if first or second else None
+            if first or second:
+                failure = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
+            else:
+                failure = UnreadableError(
+                    Reason.CONTRADICTION, f"crash_loaded says that an image is loaded, and {IMAGE} is null"
+                )
         except ChangedError as error:
             failure = UnreadableError(Reason.INCONSISTENT, str(error))
         except ParseError as error:
             failure = UnreadableError(Reason.UNKNOWN_FORMAT, str(error))
-    if failure:
-        raise failure
-    return None
+    if failure.reason is Reason.CONTRADICTION and not _is_loaded(root, sleep):
+        return None  # it was unloaded meanwhile
+    raise failure
 
 
-def _look(memory: Kcore, layout: Layout) -> _Look | None:
-    """Read the image once; None where there is none at this instant. Raises ChangedError and ParseError."""
+def _is_loaded(root: Path, sleep: Callable[[float], None]) -> bool:
+    try:
+        return image_loaded(root, sleep)
+    except OSError as error:
+        raise UnreadableError(Reason.NO_SYSFS, f"whether an image is loaded: {error}") from error
+
+
+def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
+    """Read the image once; None where there is none at this instant.
+
+    Raises ChangedError and ParseError, and UnreadableError where the kernel hides what it has loaded.
+    """
     byteorder, structs = memory.header.byteorder, layout.structs
     pointer = int.from_bytes(memory.read_virtual(layout.symbols[IMAGE], 8), byteorder)
     if not pointer:
         return None
-    kimage = parse_kimage(memory.read_virtual(pointer, structs["kimage"].size), structs, byteorder)
+    data = memory.read_virtual(pointer, structs["kimage"].size)
+    kimage = parse_kimage(data, structs, byteorder)
     reservation = _reservation(memory, layout)
     # sanity_check_segment_list() refuses segments outside of the reservation; memory that has been freed and
     # used for something else would not pass it.
     if subtract((s.range for s in kimage.segments), reservation):
         raise ChangedError("a segment lies outside of the memory reserved for it")
-    elfcorehdr = tree = None
-    for segment in kimage.segments:
-        head = memory.read_physical(segment.mem, min(segment.memsz, elf.EHDR_SIZE))
-        # As the kernel does: by content, the first that matches (crash_handle_hotplug_event();
-        # get_fdt_index() on PowerPC). elfcorehdr_index is not set before the first event.
-        if head.startswith(elf.ELFMAG) and elfcorehdr is None:
-            elfcorehdr = _read_elfcorehdr(memory, segment, head)
-        elif head.startswith(fdt.MAGIC.to_bytes(4, "big")) and tree is None:
-            tree = memory.read_physical(segment.mem, min(segment.memsz, fdt.total_size(head)))
-    return _Look(pointer, kimage, elfcorehdr, tree, reservation)
+    heads = [memory.read_physical(s.mem, min(s.memsz, HEAD)) for s in kimage.segments]
+    if not any(any(head) for head in heads):
+        raise UnreadableError(
+            Reason.HIDDEN,
+            "the kernel hides the loaded image: its segments read as zeros (arm64 before 6.4 unmaps them)",
+        )
+    found = _contents(memory, kimage.segments, heads)
+    content = [part for part in (found.boot_params, found.chosen) if part is not None]
+    return Snapshot(
+        pointer,
+        kimage,
+        found.elfcorehdr,
+        found.elfcorehdr_segment,
+        found.fdt,
+        reservation,
+        memory.header.machine,
+        found.command_line,
+        identity(pointer, data, structs["kimage"], byteorder, *content),
+    )
+
+
+@dataclass(slots=True)
+class _Contents:
+    elfcorehdr: bytes | None = None
+    elfcorehdr_segment: Segment | None = None
+    fdt: bytes | None = None
+    command_line: str | None = None
+    boot_params: bytes | None = None  # of x86
+    chosen: bytes | None = None  # a digest of the FDT's
+
+
+def _contents(memory: Kcore, segments: tuple[Segment, ...], heads: list[bytes]) -> _Contents:
+    # As the kernel does: by content, the first that matches (crash_handle_hotplug_event(); get_fdt_index() on
+    # PowerPC). elfcorehdr_index is not set before the first event.
+    found = _Contents()
+    for segment, head in zip(segments, heads, strict=True):
+        if head.startswith(elf.ELFMAG) and found.elfcorehdr is None:
+            with suppress(ParseError):  # the capture kernel may be an ELF file as well, but no core file
+                found.elfcorehdr, found.elfcorehdr_segment = _read_elfcorehdr(memory, segment, head), segment
+        elif head.startswith(fdt.MAGIC.to_bytes(4, "big")) and found.fdt is None:
+            found.fdt = memory.read_physical(segment.mem, min(segment.memsz, fdt.total_size(head)))
+            with suppress(ParseError):  # said when the image is made of it
+                tree = parse_fdt(found.fdt)
+                found.command_line, found.chosen = tree.bootargs, tree.chosen.encode()
+        elif found.boot_params is None and head[cmdline.MAGIC_AT : cmdline.MAGIC_AT + 4] == cmdline.MAGIC:
+            found.boot_params = head
+            found.command_line = _x86_command_line(memory, segments, head)
+    return found
+
+
+def _x86_command_line(memory: Kcore, segments: tuple[Segment, ...], boot_params: bytes) -> str | None:
+    with suppress(ParseError):
+        at = cmdline.pointer(boot_params)
+        for segment in segments:
+            if segment.range.start <= at <= segment.range.end:
+                size = min(segment.range.end + 1 - at, cmdline.MAX_SIZE)
+                return cmdline.decode(memory.read_physical(at, size))
+    return None
 
 
 def _read_elfcorehdr(memory: Kcore, segment: Segment, head: bytes) -> bytes:
     header = elf.parse_header(head)
     size = header.phoff + header.phnum * elf.PHDR_SIZE
     if size > segment.memsz:
-        raise ParseError(f"{size} bytes of elfcorehdr do not fit in a segment of {segment.memsz}")
+        raise ChangedError(f"{size} bytes of elfcorehdr do not fit in a segment of {segment.memsz}")
     return memory.read_physical(segment.mem, size)
 
 
@@ -147,10 +239,14 @@ def _reservation(memory: Kcore, layout: Layout) -> Ranges:
     return union(ranges)
 
 
-def _image(look: _Look) -> Image:
+def _image(found: Snapshot) -> Image:
     return Image(
-        look.kimage,
-        parse_elfcorehdr(look.elfcorehdr) if look.elfcorehdr is not None else None,
-        parse_fdt(look.fdt) if look.fdt is not None else None,
-        look.reservation,
+        found.kimage,
+        parse_elfcorehdr(found.elfcorehdr) if found.elfcorehdr is not None else None,
+        parse_fdt(found.fdt) if found.fdt is not None else None,
+        found.reservation,
+        found.machine,
+        found.command_line,
+        found.identity,
+        found.elfcorehdr_segment,
     )

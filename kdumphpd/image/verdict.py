@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from kdumphpd.ids import IdSet
+from kdumphpd.image import cmdline, elf
 from kdumphpd.image.errors import Reason, UnreadableError
 from kdumphpd.image.machine import Machine
-from kdumphpd.image.ranges import Range, Ranges, format_size, overlaps, subtract, union
+from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, union
 from kdumphpd.image.reader import Image
 
 # On x86 the kernel leaves the first MiB out of the elfcorehdr (elf_header_exclude_ranges(), since 5.6) and
@@ -19,12 +20,21 @@ FIRST_MIB = Range(0, (1 << 20) - 1)
 
 MAX_NAMED = 8  # ranges spelled out in a sentence
 
+NOTHING_TO_DESCRIBE = (
+    "the capture kernel of this architecture builds the elfcorehdr itself, so no hotplug makes the image out of date"
+)
+UNSAFE = (
+    "the capture kernel may bring hot-added memory online and overwrite what it is to dump: {} is missing from its "
+    "command line"
+)
+
 
 class State(StrEnum):
-    """The four answers."""
+    """The answers."""
 
     CURRENT = "current"
     STALE = "stale"
+    UNSAFE = "unsafe"  # it describes the machine, but its capture kernel may destroy what it is to dump
     UNREADABLE = "unreadable"
     NO_IMAGE = "no_image"
 
@@ -35,7 +45,9 @@ class Verdict:
 
     Of a stale image, missing: RAM that a dump would lack; gone: what the elfcorehdr has and the machine no
     longer; cpus_without_note: online CPUs whose registers a dump would lack; cpus_not_in_fdt: online CPUs on
-    which a capture kernel could not boot. Of an unreadable one, reason and detail.
+    which a capture kernel could not boot; unreserved: bytes of the elfcorehdr that the capture kernel takes for free
+    memory; backup_lost: the elfcorehdr no longer points to where the first memory is backed up. unsafe: why the image
+    is unsafe; a stale one may be so too. Of an unreadable one, reason and detail.
     """
 
     state: State
@@ -45,6 +57,9 @@ class Verdict:
     cpus_not_in_fdt: tuple[int, ...] = ()
     reason: Reason | None = None
     detail: str = ""
+    unsafe: str = ""
+    unreserved: int = 0
+    backup_lost: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON: a range is [start, end], both inclusive."""
@@ -59,6 +74,8 @@ class Verdict:
             or any(overlaps(self.gone, r) for r in other.gone)
             or set(self.cpus_without_note) & set(other.cpus_without_note)
             or set(self.cpus_not_in_fdt) & set(other.cpus_not_in_fdt)
+            or (self.unreserved and other.unreserved)
+            or (self.backup_lost and other.backup_lost)
             or (self.detail and self.detail == other.detail)
         )
 
@@ -66,7 +83,9 @@ class Verdict:
         """Return it in words: "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr"."""
         match self.state:
             case State.CURRENT:
-                return "the loaded image describes the machine as it is now"
+                return self.detail or "the loaded image describes the machine as it is now"
+            case State.UNSAFE:
+                return self.unsafe
             case State.NO_IMAGE:
                 return "no kdump image is loaded"
             case State.UNREADABLE:
@@ -80,11 +99,19 @@ class Verdict:
             parts.append(f"no note in the elfcorehdr for CPU {IdSet(self.cpus_without_note)}")
         if self.cpus_not_in_fdt:
             parts.append(f"CPU {IdSet(self.cpus_not_in_fdt)} not in the FDT")
+        if self.unreserved:
+            parts.append(f"{self.unreserved} bytes of the elfcorehdr not reserved in the FDT")
+        if self.backup_lost:
+            parts.append("the elfcorehdr does not point to the backup of the first memory")
+        if self.unsafe:
+            parts.append(self.unsafe)
         return "; ".join(parts) or self.detail
 
 
 def judge(image: Image, machine: Machine) -> Verdict:
-    """Compare image with machine: State.CURRENT, State.STALE, or State.UNREADABLE without an elfcorehdr."""
+    """Compare image with machine. Without an elfcorehdr it is State.UNREADABLE, where one was to be expected."""
+    if image.elfcorehdr is None and image.machine == elf.EM_S390:
+        return Verdict(State.CURRENT, detail=NOTHING_TO_DESCRIBE)
     if image.elfcorehdr is None:
         return unreadable(UnreadableError(Reason.NO_ELFCOREHDR, "no segment of the image holds an elfcorehdr"))
     loads = image.elfcorehdr.loads
@@ -109,8 +136,46 @@ def judge(image: Image, machine: Machine) -> Verdict:
     bootable = image.fdt.hw_ids if image.fdt else frozenset()
     not_in_fdt = tuple(c.number for c in machine.cpus if c.hw_id is not None and c.hw_id not in bootable)
 
-    stale = missing or gone or without_note or not_in_fdt
-    return Verdict(State.STALE if stale else State.CURRENT, missing, gone, without_note, not_in_fdt)
+    unreserved = _unreserved(image)
+    backup_lost = _backup_is_lost(image, reserved)
+    unsafe = _unsafe(image, machine)
+    stale = missing or gone or without_note or not_in_fdt or unreserved or backup_lost
+    state = State.STALE if stale else State.UNSAFE if unsafe else State.CURRENT
+    return Verdict(
+        state,
+        missing,
+        gone,
+        without_note,
+        not_in_fdt,
+        unsafe=unsafe,
+        unreserved=unreserved,
+        backup_lost=backup_lost,
+    )
+
+
+def _unreserved(image: Image) -> int:
+    """Bytes of the elfcorehdr in use that the FDT does not reserve."""
+    if image.elfcorehdr is None or image.elfcorehdr_segment is None or not image.unreserved:
+        return 0
+    used = Range(image.elfcorehdr_segment.mem, image.elfcorehdr_segment.mem + image.elfcorehdr.size - 1)
+    return sum(r.size for r in intersect((used,), image.unreserved))
+
+
+def _backup_is_lost(image: Image, reserved: Ranges) -> bool:
+    """PowerPC's loaders back up the first 64 KiB into the reservation, which the capture kernel itself runs in.
+
+    Mainline 6.10 up to "powerpc/crash: Update backup region offset in elfcorehdr on memory hotplug" wrote 0 here.
+    """
+    if image.machine != elf.EM_PPC64 or image.elfcorehdr is None or image.elfcorehdr.backup is None:
+        return False
+    return not overlaps(reserved, Range(image.elfcorehdr.backup, image.elfcorehdr.backup))
+
+
+def _unsafe(image: Image, machine: Machine) -> str:
+    if not machine.memory_hotplug or image.command_line is None:
+        return ""
+    lacking = cmdline.missing(image.command_line)
+    return UNSAFE.format(lacking) if lacking else ""
 
 
 def unreadable(error: UnreadableError) -> Verdict:

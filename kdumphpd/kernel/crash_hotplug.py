@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Will the kernel update the loaded image by itself when CPUs or memory come and go?
+"""Does the kernel update the loaded image by itself when CPUs or memory are added or removed?
 
 It says so in /sys/devices/system/{cpu,memory}/crash_hotplug (since commit 88a6f8994421, "crash: memory and
 CPU hotplug sysfs attributes"). Reading it takes the kexec lock: a read can make a concurrent `kexec -p` fail
-with EBUSY and can make the kernel skip an update, so it is read once a storm and never polled.
+with EBUSY and can make the kernel skip an update, so it is read once a burst, after that has settled, and
+never polled.
 """
 
 import time
@@ -13,14 +14,22 @@ from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd.kernel.fadump import Fadump, read_fadump
-from kdumphpd.kernel.files import read_flag
 from kdumphpd.kernel.loaded import image_loaded
-from kdumphpd.storm import Subsystem
+from kdumphpd.sysfs import read_flag
 
 ATTRIBUTE = "sys/devices/system/{}/crash_hotplug"
 
 # A `0` is also the answer while somebody holds the kexec lock; a load holds it for long on a slow machine.
 SECOND_READ_PAUSE = 0.5  # seconds
+
+STILL_CHANGING = "crash_hotplug was not read, for CPUs or memory still change and a read can make an update fail"
+
+
+class Subsystem(StrEnum):
+    """The two subsystems whose hotplug makes a kdump image out of date."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
 
 
 class Answer(StrEnum):
@@ -34,7 +43,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """One look at the shim's inputs."""
+    """What the kernel reports at one moment."""
 
     loaded: bool
     cpu: Answer
@@ -84,13 +93,11 @@ def is_known(root: Path) -> bool:
     return any((root / ATTRIBUTE.format(subsystem)).exists() for subsystem in Subsystem)
 
 
-def look(
-    root: Path, touched: Iterable[Subsystem] = Subsystem, sleep: Callable[[float], None] = time.sleep
-) -> Capability:
-    """Ask the kernel about the subsystems in `touched`; the others stay at "unreadable", for nobody asked.
+def read_capability(root: Path, *, settled: bool = True, sleep: Callable[[float], None] = time.sleep) -> Capability:
+    """What the kernel reports of the loaded image. `settled` False: events still arrive, and nothing is read.
 
-    A `0` is ambiguous: no image, an image that may not be touched, or a busy lock. crash_loaded tells the
-    first, one later second read the last.
+    A `0` is ambiguous: no image, an image that may not be touched, or a busy lock. crash_loaded tells the first;
+    what the image itself says, or else confirm(), the last.
     """
     try:
         fadump = read_fadump(root)
@@ -99,20 +106,20 @@ def look(
         loaded = image_loaded(root, sleep)
     except OSError as error:
         return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE, detail=str(error))
-    answers = dict.fromkeys(Subsystem, (Answer.UNREADABLE, ""))
-    asked = set(touched) if loaded else set()
-    for subsystem in asked:
-        answers[subsystem] = read_answer(root, subsystem)
-    if again := [subsystem for subsystem in asked if answers[subsystem][0] is Answer.NO]:
-        sleep(SECOND_READ_PAUSE)
-        for subsystem in again:
-            answers[subsystem] = read_answer(root, subsystem)
-    return Capability(
-        loaded=loaded,
-        cpu=answers[Subsystem.CPU][0],
-        memory=answers[Subsystem.MEMORY][0],
-        detail="; ".join(filter(None, (detail for _, detail in answers.values()))),
-    )
+    if not loaded:
+        return Capability(loaded=False, cpu=Answer.NO, memory=Answer.NO)
+    if not settled and is_known(root):
+        return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE, detail=STILL_CHANGING)
+    (cpu, about_cpu), (memory, about_memory) = (read_answer(root, subsystem) for subsystem in Subsystem)
+    return Capability(loaded, cpu, memory, "; ".join(filter(None, (about_cpu, about_memory))))
+
+
+def confirm(root: Path, capability: Capability, sleep: Callable[[float], None] = time.sleep) -> Capability:
+    """The same after a second read, some time later, where an answer is a `0` that may mean a busy lock."""
+    if not capability.loaded or Answer.NO not in (capability.cpu, capability.memory):
+        return capability
+    sleep(SECOND_READ_PAUSE)
+    return read_capability(root, sleep=sleep)
 
 
 def _of_fadump(fadump: Fadump) -> Capability:

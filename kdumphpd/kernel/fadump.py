@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdumphpd.kernel.files import read_flag
+from kdumphpd.sysfs import read_flag
 
 # New home first; the old one is a compat link there, and the only one on older kernels.
 ENABLED = ("sys/kernel/fadump/enabled", "sys/kernel/fadump_enabled")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel complains about when its own update of the image fails: its only word on that is a printk.
+"""The kernel errors of updates of the image that failed: a printk is all that the kernel says of them.
 
 Source: Documentation/ABI/testing/dev-kmsg; the "crash hp: " prefix of kernel/crash_core.c and of the
 architectures' handlers.
@@ -20,19 +20,19 @@ MAX_RECORD = 8192  # bytes; CONSOLE_EXT_LOG_MAX, a shorter buffer gets EINVAL
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """A message of a failed update. `sequence` numbers the kernel's messages since boot."""
+class KernelError:
+    """A "crash hp:" message of an update that failed. `sequence` numbers the kernel's messages since boot."""
 
     sequence: int
     text: str
 
 
-def complaints(root: Path, after: int = -1) -> list[Complaint]:
-    """The complaints in the kernel's ring buffer with a sequence number above `after`, oldest first.
+def kernel_errors(root: Path, after: int = -1) -> list[KernelError]:
+    """The errors in the kernel's ring buffer with a sequence number above `after`, oldest first.
 
     Raises OSError where the buffer can't be read.
     """
-    found: list[Complaint] = []
+    found: list[KernelError] = []
     descriptor = os.open(root / KMSG, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         while True:
@@ -44,14 +44,14 @@ def complaints(root: Path, after: int = -1) -> list[Complaint]:
                 continue  # overwritten while we read; the next read goes on with the oldest that is left
             if not record:
                 return found
-            if (complaint := parse(record)) is not None and complaint.sequence > after:
-                found.append(complaint)
+            if (error := parse(record)) is not None and error.sequence > after:
+                found.append(error)
     finally:
         os.close(descriptor)
 
 
-def parse(record: bytes) -> Complaint | None:
-    """The complaint that a record of /dev/kmsg holds; None for every other message, and for no record at all."""
+def parse(record: bytes) -> KernelError | None:
+    """The error that a record of /dev/kmsg holds; None for every other message, and for no record at all."""
     head, _, body = record.decode("utf-8", "replace").partition(";")
     text = body.partition("\n")[0]
     fields = head.split(",")
@@ -60,4 +60,4 @@ def parse(record: bytes) -> Complaint | None:
     facility, level = divmod(int(fields[0]), 8)
     if facility != KERNEL or level >= DEBUG:
         return None
-    return Complaint(int(fields[1]), text)
+    return KernelError(int(fields[1]), text)

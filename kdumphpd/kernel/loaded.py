@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdumphpd.kernel import fadump
 from kdumphpd.kernel.fadump import read_fadump
-from kdumphpd.kernel.files import read_attribute, read_flag
+from kdumphpd.sysfs import read_attribute, read_flag
 
 # New home first; the old one is a compat link there, and the only one on older kernels.
 CRASH_LOADED = ("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded")
@@ -49,13 +49,13 @@ def kept_open(root: Path) -> Iterator[Callable[[], bool]]:
     path = next((root / path for path in paths if (root / path).exists()), root / paths[0])
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def look() -> bool:
+    def sample() -> bool:
         if (flag := os.pread(descriptor, 1, 0)) not in (b"0", b"1"):
             raise OSError(f"{path} holds {flag!r}; expected 0 or 1")
         return flag == b"1"
 
     try:
-        yield look
+        yield sample
     finally:
         os.close(descriptor)
 

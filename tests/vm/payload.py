@@ -31,7 +31,7 @@ APT = (
     " -o Dir::Etc::sourcelist={sources} -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root"
 )
 
-FIRST_LOOK = """until grep -q '"storms": [1-9]' /run/kdumphpd/state.json; do sleep 0.5; done"""
+FIRST_CHECK = """until grep -q '"checks": [1-9]' /run/kdumphpd/state.json; do sleep 0.5; done"""
 
 
 class PayloadError(Exception):
@@ -102,7 +102,7 @@ def pack(tree: Path, directory: Path) -> Payload:
 
 def installed(base: Snapshot, payload: Payload) -> Snapshot:
     """Return `base` with our package installed, and running."""
-    script = f"set -e\n{UNPACK}\n{install(base.guest)}\n{FIRST_LOOK}\nrm -r {REPOSITORY}"
+    script = f"set -e\n{UNPACK}\n{install(base.guest)}\n{FIRST_CHECK}\nrm -r {REPOSITORY}"
 
     def prepare(machine: Machine) -> None:
         machine.run(script, timeout=300)

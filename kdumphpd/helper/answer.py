@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The record and the answer of a request after which nothing was loaded."""
+
+from kdumphpd.helper.decide import Action, Decision
+from kdumphpd.helper.observe import Observation
+from kdumphpd.helper.record import Record
+from kdumphpd.protocol import Outcome, Reason, Result
+
+
+def note(record: Record, observed: Observation, decision: Decision) -> None:
+    """Write down what an observation says of the loaded image, where nothing was loaded."""
+    record.pending = None  # there is an image, or there shall be none
+    if not observed.loaded:
+        record.machine, record.image, record.method, record.kernel_updates = None, "", "", False
+        return
+    if observed.image and observed.identity != record.image:
+        record.image, record.method = observed.identity, ""
+    if observed.settled:
+        record.kernel_updates = observed.updatable
+    if decision.describes:
+        record.machine = observed.machine or record.machine
+    if decision.action is Action.NOTHING and observed.readable:
+        record.handled = max(record.handled, observed.last_error)
+    if decision.action is Action.NOTHING:
+        record.unresolved = record.reported = ""
+
+
+def left_alone(decision: Decision, observed: Observation) -> Result:
+    """The answer where nothing was loaded."""
+    outcome = {
+        Action.LEAVE_ALONE: Outcome.NOT_LOADED,
+        Action.NOTHING: Outcome.UNVERIFIED if decision.reason is Reason.KERNEL_UPDATES else Outcome.CURRENT,
+        Action.UNRESOLVED: Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.STALE,
+    }[decision.action]
+    return Result(
+        outcome,
+        reason=decision.reason,
+        detail=decision.detail,
+        armed=decision.action is not Action.LEAVE_ALONE,
+        kernel_updates=decision.reason is Reason.KERNEL_UPDATES or (observed.loaded and observed.updatable),
+    )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What to do about the loaded image. Pure: observation, record, request and configuration in, a decision out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kdumphpd.config import Config
+from kdumphpd.helper.observe import Observation
+from kdumphpd.helper.record import Record, digest
+from kdumphpd.image.fingerprint import change
+from kdumphpd.image.verdict import State
+from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
+from kdumphpd.protocol import FOR_ROOT, Reason, Request
+
+
+class Action(StrEnum):
+    LEAVE_ALONE = "leave-alone"  # no image is loaded, and that is as the operator wants it
+    NOTHING = "nothing"  # the image is right, as far as can be told
+    UNRESOLVED = "unresolved"  # it is wrong, and another reload would not help
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    action: Action
+    reason: Reason
+    detail: str = ""  # in words: what is wrong with the image, or why it was not read
+    # The image describes the machine as it was observed: the record's fingerprint may become that one.
+    describes: bool = False
+
+
+def decide(observed: Observation, record: Record, request: Request, config: Config, *, stopped: bool) -> Decision:
+    """Decide by the image itself where it was read, else by what changed since it was loaded.
+
+    `stopped`: the operator has stopped or disabled the distribution's unit since a reload became pending; False where
+    systemd does not tell. A stale image still dumps most of memory and none dumps nothing, so what is not known is
+    never a reason to unload.
+    """
+    if not observed.loaded:
+        if record.pending is None:
+            return Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
+        if stopped:
+            return Decision(Action.LEAVE_ALONE, Reason.UNLOADED, "its unit was stopped or disabled meanwhile")
+        return Decision(Action.RELOAD, Reason.PENDING)
+    if not observed.readable:
+        return _by_changes(observed, record, request)
+    verdict = observed.verdict
+    improvable = record.improved != observed.identity
+    if verdict.state is State.STALE:
+        detail = verdict.sentence()
+        if record.unresolved == digest(detail) and request not in FOR_ROOT:
+            return Decision(Action.UNRESOLVED, Reason.STALE, detail)
+        return Decision(Action.RELOAD, Reason.STALE, detail)
+    if verdict.state is State.UNSAFE and config.reload.append:
+        if improvable or request in FOR_ROOT:
+            return Decision(Action.RELOAD, Reason.UNSAFE, verdict.sentence())
+        return Decision(Action.UNRESOLVED, Reason.UNSAFE, verdict.sentence())
+    if config.reload.make_updatable and improvable and observed.kernel_can and not observed.updatable:
+        return Decision(Action.RELOAD, Reason.NOT_UPDATABLE)
+    return Decision(Action.NOTHING, Reason.CURRENT, verdict.detail, describes=True)
+
+
+def _by_changes(observed: Observation, record: Record, request: Request) -> Decision:
+    """The image can't be read: the fingerprint of the last load, the kernel's report and its errors stand in."""
+    why = "" if observed.fadump else observed.verdict.sentence()
+    if observed.errors:
+        return Decision(Action.RELOAD, Reason.KERNEL_ERROR, f"the kernel said {observed.errors[-1].text!r}")
+    updates = _kernel_updates(observed, record)
+    if record.machine is None or observed.machine is None:
+        if updates:
+            return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=True)
+        if request is Request.CHECK:
+            # Nothing has changed as far as anybody knows, and whoever loaded the image did so for this machine.
+            return Decision(Action.NOTHING, Reason.UNCHANGED, why, describes=True)
+        return Decision(Action.RELOAD, Reason.CHANGED, why)
+    changed = change(record.machine, observed.machine)
+    # A CPU that is gone is harmless: no architecture's capture kernel needs its note.
+    cpus_added = bool(changed.cpus_added) and not observed.fadump
+    if not (changed.ram_added or changed.ram_removed or cpus_added):
+        return Decision(Action.NOTHING, Reason.KERNEL_UPDATES if updates else Reason.UNCHANGED, why)
+    if updates and (observed.fadump or not changed.ram_removed):
+        return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=True)
+    # x86 leaves memory that was removed in an image that it updates.
+    return Decision(Action.RELOAD, Reason.CHANGED, "; ".join(filter(None, (changed.sentence(), why))))
+
+
+def _kernel_updates(observed: Observation, record: Record) -> bool:
+    if observed.fadump:
+        return observed.capability.memory is Answer.YES
+    if not observed.settled and observed.kernel_can:
+        return record.kernel_updates  # the same image, so the same answer as at the last time
+    return observed.capability.covers(Subsystem)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Replacing the loaded image, once that is decided: wait for others, note it as pending, load, observe, record."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from kdumphpd import journal
+from kdumphpd.config import Config, LoaderChoice
+from kdumphpd.helper import attempt
+from kdumphpd.helper.answer import left_alone, note
+from kdumphpd.helper.attempt import Attempt
+from kdumphpd.helper.decide import Action, Decision, decide
+from kdumphpd.helper.observe import Observation
+from kdumphpd.helper.record import Pending, Record, Unit, digest
+from kdumphpd.image.fingerprint import Fingerprint
+from kdumphpd.kernel.limits import Limits
+from kdumphpd.load.choose import NoLoader
+from kdumphpd.load.method import Method
+from kdumphpd.load.run import LoadFailed
+from kdumphpd.load.units import UnitState
+from kdumphpd.messages import BECAUSE, MessageId
+from kdumphpd.protocol import Outcome, Reason, Request, Result
+
+log = journal.logger()
+
+Units = tuple[UnitState, ...] | None  # None: systemd did not answer
+
+# The machine changed while the image was loaded: its uevents, or this, bring the next request.
+SOON = 1.0  # seconds
+
+
+class Refused(LoadFailed):
+    """The kernel loads no image any more, and only an operator can change that."""
+
+
+class Measured(Protocol):
+    """A meter: how long a load took, and how much of that no image was loaded. In seconds."""
+
+    seconds: float
+    unprotected: float
+
+
+class Operations(attempt.Operations, Protocol):
+    """What a reload does and sees."""
+
+    def now(self) -> float: ...
+    def observe(self, record: Record, *, settled: bool) -> Observation: ...
+    def machine(self) -> Fingerprint | None: ...
+    def save(self, record: Record) -> bool: ...
+    def was_stopped(self, pending: Pending) -> bool: ...
+    def limits(self) -> Limits: ...
+    def loader(self) -> LoaderChoice: ...
+    def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, Units]: ...
+    def changed(self, loader: LoaderChoice, before: Units) -> tuple[bool, bool]: ...
+    def methods(
+        self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
+    ) -> list[Method]: ...
+    def unload(self, loader: LoaderChoice) -> None: ...
+    def keep_keys(self, record: Record) -> AbstractContextManager[None]: ...
+    def meter(self) -> AbstractContextManager[Measured]: ...
+
+
+@dataclass
+class Reload:
+    """One reload under way."""
+
+    system: Operations
+    record: Record
+    config: Config
+    request: Request
+    say: Callable[[str], None]
+
+
+def reload(
+    system: Operations,
+    record: Record,
+    config: Config,
+    request: Request,
+    decision: Decision,
+    before: Observation,
+    say: Callable[[str], None],
+) -> Result:
+    """Load the image again and observe what came of it. Raises OSError where the kernel's files can't be read."""
+    run = Reload(system, record, config, request, say)
+    name = ""
+    try:
+        name = loader = system.loader()
+        limits = system.limits()
+        if limits.refusal:
+            raise Refused(limits.refusal)
+        result = _reload(run, loader, limits, decision, before)
+    except LoadFailed as error:  # before anything was touched
+        result = _not_begun(run, decision, error)
+    if result.outcome is Outcome.FAILED and not result.known:
+        log.error(f"the reload failed: {result.detail}", id=MessageId.RELOAD_FAILED)
+    system.save(record)
+    return replace(result, reason=result.reason or decision.reason, loader=name, pending=record.pending is not None)
+
+
+def _not_begun(run: Reload, decision: Decision, error: LoadFailed) -> Result:
+    """What nobody but an operator can change is reported once."""
+    final = isinstance(error, NoLoader | Refused)
+    name = digest(str(error)) if final else ""
+    known, run.record.reported = bool(final and run.record.reported == name), name
+    armed = run.system.is_loaded()
+    if armed and decision.reason is Reason.NOT_UPDATABLE:
+        return _not_improved(Outcome.CURRENT, str(error))
+    detail = f"{decision.detail or BECAUSE.get(decision.reason, '')}; {error}"
+    return Result(Outcome.FAILED, detail=detail, armed=armed, retry=not final, known=known)
+
+
+def _not_improved(outcome: Outcome, why: str) -> Result:
+    """The image describes the machine; that it could not be made any better is no failure of kdump."""
+    return Result(outcome, detail=f"it was to be reloaded, and could not: {why}", armed=True, retry=False)
+
+
+def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decision, before: Observation) -> Result:
+    """Raises LoadFailed while nothing has been touched."""
+    system, record = run.system, run.record
+    waited, units = system.wait_until_idle(loader)
+    if waited:
+        before = system.observe(record, settled=True)
+        stopped = record.pending is not None and not before.loaded and system.was_stopped(record.pending)
+        decision = decide(before, record, run.request, run.config, stopped=stopped)
+    if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
+        decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
+    if decision.action is not Action.RELOAD:
+        return _overtaken(run, decision, before)
+    methods = system.methods(loader, limits, run.say)
+    log.info(f"reloading the kdump image: {decision.detail or BECAUSE[decision.reason]}")
+    if before.loaded and not system.is_loaded():  # unloaded while the loader was asked, and not by us
+        return _overtaken(run, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), before)
+    machine = system.machine()  # before, for what changes meanwhile is not in the image
+    done, meter = _load(run, methods, decision, before, units)
+    at_work, stopped = system.changed(loader, units)
+    if at_work and stopped:
+        return _unload(run, loader)
+    if at_work:
+        # Its load and ours may have met, and its configuration may be another one now.
+        log.info("the distribution's unit was at work meanwhile: loading once more, as it is configured now")
+        methods = system.methods(loader, limits, run.say, renew=True)
+        machine = system.machine()
+        done, again = _load(run, methods, decision, before, units)
+        meter.seconds += again.seconds
+        meter.unprotected += again.unprotected
+    return _conclude(run, loader, decision, before, done, meter, machine)
+
+
+def _overtaken(run: Reload, decision: Decision, observed: Observation) -> Result:
+    """Others were waited for, and have done what was to be done, or undone it."""
+    note(run.record, observed, decision)
+    return left_alone(decision, observed)
+
+
+def _load(
+    run: Reload, methods: Sequence[Method], decision: Decision, before: Observation, units: Units
+) -> tuple[Attempt, Measured]:
+    """Note that a reload is pending, and load. Raises LoadFailed where it can't be noted and an image is loaded."""
+    system, record = run.system, run.record
+    record.keys_reused = True  # before it is: nobody else would put it back
+    if record.pending is None:
+        record.pending = Pending(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()))
+    if not system.save(record) and system.is_loaded():
+        record.pending = None
+        raise LoadFailed(
+            "it cannot be noted that a reload begins, and then it might be forgotten half-way; the image that is "
+            "loaded was not touched"
+        )
+    try:
+        with system.keep_keys(record), system.meter() as meter:
+            done = attempt.attempt(methods, before, record, decision.reason, system, meter, run.say)
+    except LoadFailed:
+        if system.is_loaded():
+            record.pending = None
+        raise
+    return done, meter
+
+
+def _unload(run: Reload, loader: LoaderChoice) -> Result:
+    """The operator has stopped the unit while ours loaded, so no image shall be loaded."""
+    if run.system.is_loaded():
+        run.system.unload(loader)
+    run.record.pending = run.record.machine = None
+    detail = "the distribution's unit was stopped meanwhile, so it was unloaded as asked"
+    log.info(f"no kdump image is loaded: {detail}")
+    return Result(Outcome.NOT_LOADED, reason=Reason.UNLOADED, detail=detail, armed=run.system.is_loaded())
+
+
+def _conclude(
+    run: Reload,
+    loader: LoaderChoice,
+    decision: Decision,
+    before: Observation,
+    done: Attempt,
+    meter: Measured,
+    machine: Fingerprint | None,
+) -> Result:
+    """What came of it, in the record and in words."""
+    system, record = run.system, run.record
+    armed = system.is_loaded()
+    record.pending = None if armed else record.pending
+    record.ended, record.unprotected = system.now(), meter.unprotected
+    record.ineffective = sorted({*record.ineffective, *done.ineffective})
+    seen = done.observed
+    if seen is not None and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+        record.improved = seen.identity
+    elif not done.succeeded and armed and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+        record.improved = before.identity  # every method was tried, and none could
+    if not done.succeeded or seen is None or not armed:
+        detail = "; then ".join(done.failures) or "no load method is left to try"
+        if armed and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+            outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
+            return _measured(meter, _not_improved(outcome, detail))
+        return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
+    record.loader, record.method, record.image = loader, done.method.kind if done.method else "", seen.identity
+    record.machine, record.files = machine, done.files or record.files
+    record.kernel_updates = seen.updatable
+    record.handled = max(record.handled, before.last_error)
+    record.unresolved = record.reported = ""
+    outcome, wait, detail = Outcome.RELOADED, 0.0, decision.detail
+    if seen.stale:
+        detail = seen.verdict.sentence()
+        if attempt.shares_a_fault(before, seen):
+            outcome, record.unresolved = Outcome.STALE, digest(detail)
+        else:
+            outcome, wait = Outcome.DEFERRED, SOON
+    _say_lost_keys(before, seen)
+    return _measured(
+        meter,
+        Result(
+            outcome,
+            detail=detail,
+            method=done.method.name if done.method else "",
+            armed=armed,
+            wait=wait,
+            kernel_updates=seen.updatable,
+        ),
+    )
+
+
+def _measured(meter: Measured, result: Result) -> Result:
+    return replace(result, seconds=meter.seconds, unprotected=meter.unprotected)
+
+
+def _say_lost_keys(before: Observation, after: Observation) -> None:
+    had = before.image is not None and before.image.kimage.crypt_keys
+    if had and after.image is not None and not after.image.kimage.crypt_keys:
+        log.error(
+            "the old kdump image had the keys of an encrypted dump target, and the new one has none: a dump to that "
+            "target fails. Restart the distribution's kdump service, which saves them again",
+            id=MessageId.RELOAD_FAILED,
+        )

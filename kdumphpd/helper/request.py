@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One request: receive a word, answer it, exit.
+
+Started by systemd for one connection (kdumphpd-helper@.service), with the socket as standard input. The word has no
+parameter; what is loaded, and how, comes from root's configuration alone.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from kdumphpd import config_file, journal
+from kdumphpd.config import Config
+from kdumphpd.config_file import ConfigError
+from kdumphpd.helper import record, system
+from kdumphpd.helper.lock import Busy, RequestLock
+from kdumphpd.helper.serve import serve
+from kdumphpd.kernel.loaded import image_loaded
+from kdumphpd.messages import MessageId
+from kdumphpd.protocol import (
+    FOR_ROOT,
+    MAX_LINE,
+    Outcome,
+    Progress,
+    ProtocolError,
+    Request,
+    Result,
+    Settings,
+    decode_request,
+    encode,
+)
+from kdumphpd.runtime import CONFIGURATION
+
+log = journal.logger()
+
+RECEIVE_TIMEOUT = 5.0  # seconds; whoever connects and says nothing, or a byte now and then, does not keep the place
+
+# The unit's RuntimeMaxSec=, and a little more for systemd to end it.
+LONGEST = 3 * 3600.0 + 60.0  # seconds
+
+
+def main() -> None:
+    journal.configure("kdumphpd-helper")
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
+        send(client, answer(client, Path("/")))
+    # A thread may still wait for a disk that does not answer (load/run.py): it must not keep us.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def answer(client: socket.socket, root: Path) -> Result:
+    """Serve the one request of `client`."""
+    try:
+        request = receive(client)
+    except (ProtocolError, OSError) as error:
+        log.warning(f"refused a request: {error}")
+        return Result(Outcome.REFUSED, detail=str(error))
+    client.settimeout(RECEIVE_TIMEOUT)  # for what we say: whoever does not read it does not stop us
+    try:
+        lock = RequestLock(root)
+    except Busy as error:
+        return Result(Outcome.BUSY, detail=str(error), armed=is_armed(root), wait=2.0)
+    except OSError as error:
+        log.error(f"cannot serve a request: {error}", id=MessageId.RELOAD_FAILED)
+        return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root))
+    try:
+        return locked(request, client, root)
+    except OSError as error:  # of files below /sys and /run; what a loader meets is a LoadFailed
+        log.error(f"cannot serve a request: {error}", id=MessageId.RELOAD_FAILED)
+        return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root))
+    finally:
+        lock.release()
+
+
+def locked(request: Request, client: socket.socket, root: Path) -> Result:
+    """Serve a request while no other is served. Raises OSError."""
+    try:
+        config, error = configuration(root, strict=request is Request.CONFIGURATION)
+    except ConfigError as failure:
+        log.error(f"the configuration is in error: {failure}", id=MessageId.CONFIG_REFUSED)
+        return Result(Outcome.FAILED, detail=f"the configuration is in error: {failure}", armed=is_armed(root))
+    settings = Settings(
+        settle_time=config.events.settle_time,
+        max_delay=config.events.max_delay,
+        interval=config.verify.interval,
+        patience=LONGEST,
+    )
+    if request is Request.CONFIGURATION:
+        return Result(Outcome.CONFIGURED, armed=is_armed(root), settings=settings)
+    if error:
+        log.error(f"{error}; going on with the configuration as it was before", id=MessageId.CONFIG_REFUSED)
+    known = record.read(root)
+    system.resume(root, known)
+
+    def say(step: str) -> None:
+        send(client, Progress(step))
+
+    result = serve(request, system.RealSystem(root, config), known, config, say)
+    return replace(result, pending=known.pending is not None, settings=settings)
+
+
+def configuration(root: Path, *, strict: bool) -> tuple[Config, str]:
+    """The configuration, or the last one of this boot that was right and what is wrong with the files now.
+
+    Raises ConfigError where there is none, or `strict`.
+    """
+    kept = root / CONFIGURATION
+    try:
+        return config_file.load_kept(root, kept), ""
+    except ConfigError as error:
+        if strict:
+            raise
+        try:
+            return config_file.recall(kept), str(error)
+        except ConfigError:
+            raise error from None
+
+
+def is_armed(root: Path) -> bool:
+    """Whether an image is loaded, for an answer that must not fail."""
+    try:
+        return image_loaded(root)
+    except OSError:
+        return False
+
+
+def receive(client: socket.socket) -> Request:
+    """The request. Raises ProtocolError, or OSError where the other side says nothing."""
+    line = b""
+    end = time.monotonic() + RECEIVE_TIMEOUT
+    while not line.endswith(b"\n"):
+        client.settimeout(max(0.001, end - time.monotonic()))
+        piece = client.recv(MAX_LINE)
+        if not piece or len(line) + len(piece) > MAX_LINE:
+            raise ProtocolError("the request is not a line")
+        line += piece
+    request = decode_request(line)
+    if request in FOR_ROOT and _peer(client) != 0:
+        raise ProtocolError(f"{request} is for root alone")
+    return request
+
+
+def _peer(client: socket.socket) -> int:
+    """The uid of whoever asks (SO_PEERCRED, unix(7))."""
+    _, uid, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
+
+
+def send(client: socket.socket, message: Progress | Result) -> None:
+    # Whoever asked may be gone, or may not read: neither stops a reload.
+    with contextlib.suppress(OSError):
+        client.sendall(encode(message))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the machine was when an image was loaded: it stands in where the image itself can't be read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdumphpd.ids import IdSet
+from kdumphpd.image.blocks import block_size, online_blocks
+from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.identity import digest
+from kdumphpd.image.iomem import read_iomem
+from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, subtract
+from kdumphpd.sysfs import read_attribute
+
+# More ranges than that are kept as a digest alone, so that the record stays below a page.
+MAX_RANGES = 48
+MAX_CPUS = 512  # characters of the list
+
+PRESENT = "sys/devices/system/cpu/present"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """ram: System RAM, what hotplug adds counting only where an online block covers it; sorted and disjoint.
+
+    cpus: the CPUs that are present, in the kernel's list format. digest and size (bytes): of RAM that has too many
+    ranges to be kept; ram is empty then.
+    """
+
+    ram: Ranges
+    cpus: str
+    digest: str = ""
+    size: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it ready for JSON, in less than 2,500 bytes."""
+        cpus = self.cpus if len(self.cpus) <= MAX_CPUS else self.cpus[:MAX_CPUS].rpartition(",")[0]
+        if self.digest or len(self.ram) > MAX_RANGES:
+            return {"digest": self.digest or _name(self.ram), "size": self.size or _size(self.ram), "cpus": cpus}
+        return {"ram": [[r.start, r.end] for r in self.ram], "cpus": cpus}
+
+    @classmethod
+    def from_json(cls, value: object) -> "Fingerprint":
+        """Raises ValueError for what to_json() has not returned."""
+        try:
+            fields = dict(value)  # type: ignore[call-overload]
+            ram = tuple(Range(int(start), int(end)) for start, end in fields.get("ram", ()))
+            known = cls(ram, str(fields["cpus"]), str(fields.get("digest", "")), int(fields.get("size", 0)))
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a fingerprint: {error!r}") from error
+        IdSet.parse(known.cpus)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different now. Memory in bytes, CPUs in the kernel's list format."""
+
+    ram_added: int
+    ram_removed: int
+    cpus_added: str
+    cpus_removed: str
+
+    def __bool__(self) -> bool:
+        return bool(self.ram_added or self.ram_removed or self.cpus_added or self.cpus_removed)
+
+    def sentence(self) -> str:
+        """Return it in words: "2 GiB of memory and CPU 3 were added since the image was loaded"."""
+        parts = [
+            f"{' and '.join(what)} {'were' if len(what) > 1 else 'was'} {verb}"
+            for verb, what in (
+                ("added", _what(self.ram_added, self.cpus_added)),
+                ("removed", _what(self.ram_removed, self.cpus_removed)),
+            )
+            if what
+        ]
+        return f"{', '.join(parts)} since the image was loaded" if parts else ""
+
+
+def change(before: Fingerprint, now: Fingerprint) -> Change:
+    """Compare. Where only digests are left, any difference counts as memory removed: that no kernel repairs."""
+    added, removed = _difference(before, now)
+    earlier, present = IdSet.parse(before.cpus), IdSet.parse(now.cpus)
+    return Change(
+        added,
+        removed,
+        str(IdSet(number for number in present if number not in earlier)),
+        str(IdSet(number for number in earlier if number not in present)),
+    )
+
+
+def read_fingerprint(root: Path) -> Fingerprint:
+    """Read what /proc and /sys below root say. Raises UnreadableError."""
+    try:
+        ram = read_iomem(root).ram
+        block = block_size(root)
+        if block:
+            ram = intersect(ram, online_blocks(root, block, ram))
+        cpus = read_attribute(root, PRESENT) or ""
+        IdSet.parse(cpus)
+    except OSError as error:
+        raise UnreadableError(Reason.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
+    except (ParseError, ValueError) as error:
+        raise UnreadableError(Reason.UNKNOWN_FORMAT, str(error)) from error
+    return Fingerprint(ram, cpus)
+
+
+def _difference(before: Fingerprint, now: Fingerprint) -> tuple[int, int]:
+    if not before.digest and not now.digest:
+        return _size(subtract(now.ram, before.ram)), _size(subtract(before.ram, now.ram))
+    if (before.digest or _name(before.ram)) == (now.digest or _name(now.ram)):
+        return 0, 0
+    difference = (now.size or _size(now.ram)) - (before.size or _size(before.ram))
+    return max(difference, 0), max(-difference, 1)
+
+
+def _what(ram: int, cpus: str) -> list[str]:
+    memory = [f"{format_size(ram)} of memory"] if ram else []
+    return memory + ([f"CPU {cpus}"] if cpus else [])
+
+
+def _name(ram: Ranges) -> str:
+    return digest(repr([(r.start, r.end) for r in ram]).encode())
+
+
+def _size(ranges: Ranges) -> int:
+    return sum(r.size for r in ranges)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The listener's loop: uevents and answers in, requests and reports out. It executes and decides nothing."""
+
+import dataclasses
+import selectors
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kdumphpd import journal, messages, state
+from kdumphpd.client import Conversation, HelperUnavailable
+from kdumphpd.listener import report, watch
+from kdumphpd.listener.receive import Lost, Monitor
+from kdumphpd.listener.schedule import FINE, Ask, Schedule
+from kdumphpd.messages import MessageId
+from kdumphpd.protocol import Outcome, Request, Result
+from kdumphpd.runtime import STATE, reload_pending
+from kdumphpd.state import LastBurst, LastCheck, State
+from kdumphpd.sysfs import read_attribute
+
+log = journal.logger()
+
+REOPEN_PAUSE = 1.0  # seconds before the uevent socket is opened again after it failed
+BLOCK_SIZE = "sys/devices/system/memory/block_size_bytes"
+
+# The image is right and nobody had to do anything about it.
+RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
+
+
+class Loop:
+    """`notify` is sd_notify: assignments such as STATUS=…, one a line. `passed`: see Monitor."""
+
+    def __init__(self, root: Path, notify: Callable[[str], object], passed: int | None = None) -> None:
+        self._root = root
+        self._notify = notify
+        self._passed = passed
+        self._schedule = Schedule()
+        self._selector = selectors.DefaultSelector()
+        self._monitor: Monitor | None = None
+        self._conversation: Conversation | None = None
+        self._marks = watch.read_marks(root)
+        self._look_at = 0.0  # when the marks are read again
+        self._reopen_at: float | None = None
+        self._written: State | None = None
+        self._unwritable = False
+        self.state = State(started=time.time(), status="Checking the kdump image", healthy=True)
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Receive from now on. Raises OSError where uevents can't be had."""
+        # First of all: what happens between the first check and this would be lost otherwise.
+        self._monitor = Monitor(passed=self._passed)
+        self._passed = None  # it is good for once: one that has failed is of no more use
+        self._selector.register(self._monitor, selectors.EVENT_READ, self._receive)
+        self.state.receiving, self.state.receive_buffer = True, self._monitor.receive_buffer
+
+    def start(self) -> None:
+        self._schedule.start(time.monotonic())
+        self.publish()
+
+    def watch_descriptor(self, descriptor: int, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever `descriptor` is readable."""
+        self._selector.register(descriptor, selectors.EVENT_READ, wake)
+
+    def turn(self, longest: float) -> None:
+        """Wait for what comes next, `longest` seconds at most, and handle it."""
+        for key, _ in self._selector.select(self._timeout(longest)):
+            key.data()
+        now = time.monotonic()
+        self._retry_socket(now)
+        self._look(now)
+        self._give_up(now)
+        while (ask := self._schedule.due(now)) is not None:
+            self._ask(ask)
+            if self._conversation is not None:
+                break
+        self.publish()
+
+    def close(self) -> None:
+        self._close_monitor()
+        if self._conversation is not None:
+            self._end_conversation()
+        self._selector.close()
+
+    def _timeout(self, longest: float) -> float:
+        moments = [self._look_at, *filter(None, (self._schedule.deadline(), self._reopen_at))]
+        return max(0.0, min(longest, min(moments) - time.monotonic()))
+
+    # --- uevents -------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        if self._monitor is None:
+            return
+        now = time.monotonic()
+        try:
+            batch = self._monitor.read()
+        except OSError as error:
+            log.error(f"the uevent socket failed: {error}; opening another one", id=MessageId.EVENTS_LOST)
+            self._close_monitor()
+            self._reopen_at = now
+            return
+        for item in batch:
+            if isinstance(item, Lost):
+                self._lost(item.why, now)
+            elif item.synthetic:
+                self.state.synthetic += 1
+            else:
+                self.state.events += self._schedule.uevent(item, now)
+
+    def _lost(self, why: str, now: float) -> None:
+        self.state.overflows += 1
+        log.warning(f"uevents were lost: {why}; a full check follows", id=MessageId.EVENTS_LOST)
+        self._schedule.lost(why, now)
+
+    def _close_monitor(self) -> None:
+        if self._monitor is not None:
+            self._selector.unregister(self._monitor)
+            self._monitor.close()
+            self._monitor = None
+            self.state.receiving = False
+
+    def _retry_socket(self, now: float) -> None:
+        if self._reopen_at is None or now < self._reopen_at:
+            return
+        try:
+            self.open()
+        except OSError as error:
+            if self._reopen_at and not self.state.failure:
+                log.error(f"cannot receive uevents: {error}; trying again", id=MessageId.EVENTS_LOST)
+            self._reopen_at = now + REOPEN_PAUSE
+            return
+        self._reopen_at = None
+        self._lost("the uevent socket had to be opened again", now)
+
+    # --- the image, as far as anybody may see ----------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + watch.PERIOD
+        marks = watch.read_marks(self._root)
+        if self._conversation is not None:
+            self._marks = marks  # what changes now is our own doing
+            return
+        if marks.loaded is False and self._marks.loaded is not False:
+            marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
+        why = watch.difference(self._marks, marks)
+        self._marks = marks
+        self._see(marks.loaded, now)
+        if why:
+            self._schedule.replaced(why, now)
+
+    def _see(self, loaded: bool | None, now: float) -> None:
+        self.state.loaded = loaded
+        self._schedule.set_pending(not loaded and reload_pending(self._root), now)
+
+    # --- asking --------------------------------------------------------------------------------------------------
+
+    def _ask(self, ask: Ask) -> None:
+        now = time.monotonic()
+        loaded = watch.confirmed(self._root)
+        self._see(loaded, now)
+        if loaded is False and not self._schedule.pending:
+            result = Result(Outcome.NOT_LOADED)
+            if ask.request is not Request.CHECK or self.state.checks:
+                self._schedule.skip()
+                self._report(ask, result)
+                return
+        try:
+            self._conversation = Conversation(self._root, ask.request)
+        except HelperUnavailable as error:
+            self._unanswered(str(error))
+            return
+        self._selector.register(self._conversation, selectors.EVENT_READ, self._converse)
+
+    def _converse(self) -> None:
+        if self._conversation is None:
+            return
+        try:
+            for message in self._conversation.receive():
+                if isinstance(message, Result):
+                    self._end_conversation()
+                    self._answered(message)
+                    return
+        except HelperUnavailable as error:
+            self._end_conversation()
+            self._unanswered(str(error))
+
+    def _end_conversation(self) -> None:
+        if self._conversation is not None:
+            self._selector.unregister(self._conversation)
+            self._conversation.close()
+            self._conversation = None
+        self._marks = watch.read_marks(self._root)
+
+    def _give_up(self, now: float) -> None:
+        deadline = self._schedule.deadline()
+        if self._conversation is not None and deadline is not None and now >= deadline:
+            self._end_conversation()
+            self._unanswered(f"the helper gave no result within {self._schedule.patience:.0f} s")
+
+    def _answered(self, result: Result) -> None:
+        ask, now = self._schedule.asked or Ask(Request.CHECK), time.monotonic()
+        self._schedule.answered(result, now)
+        if result.outcome is Outcome.BUSY:
+            return
+        self.state.loaded = result.armed
+        self._schedule.set_pending(result.pending and not result.armed, now)
+        self.state.checks += 1
+        self.state.last_check = LastCheck(
+            time.time(), result.outcome, result.detail, result.kernel_updates, result.method
+        )
+        self._report(ask, result)
+
+    def _unanswered(self, why: str) -> None:
+        ask, now = self._schedule.asked or Ask(Request.CHECK), time.monotonic()
+        known = self._schedule.failure == why
+        self._schedule.unanswered(why, now)
+        self.state.failures += 1
+        say = log.debug if known else log.error
+        say(
+            f"{self._happened(ask)}: {why}{self._again()}",
+            id=MessageId.HELPER_UNAVAILABLE,
+            **report.fields(ask, None),
+        )
+
+    # --- reporting -----------------------------------------------------------------------------------------------
+
+    def _report(self, ask: Ask, result: Result) -> None:
+        """One request, in the journal and in the state."""
+        changed = ask.burst is not None and ask.burst.events > 0
+        message_id, done = messages.what_was_done(result, changed=changed)
+        sentence = f"{self._happened(ask)}: {done}"
+        wrong = result.outcome not in FINE
+        retried = self._again() if wrong and result.outcome is not Outcome.DEFERRED else ""
+        stale = 0.0
+        if ask.burst is not None and result.outcome not in RIGHT:
+            stale = time.monotonic() - ask.burst.opened
+        say = log.info
+        if result.outcome is Outcome.DEFERRED or result.outcome is Outcome.UNSAFE:
+            say = log.warning
+        elif wrong:
+            say = log.notice if result.known else log.error
+        elif ask.routine:
+            say = log.debug
+        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result))
+        self.state.failures += wrong and result.outcome is not Outcome.DEFERRED
+        self.state.reloads += result.outcome is Outcome.RELOADED or (not wrong and result.seconds > 0)
+        self.state.unprotected += result.unprotected
+        if ask.burst is not None:
+            self.state.bursts += 1
+            self.state.last_burst = LastBurst(
+                ended=time.time(),
+                sentence=f"{sentence}{retried}",
+                events=ask.burst.events,
+                outcome=result.outcome,
+                reason=result.reason or "",
+                seconds=result.seconds,
+                unprotected=result.unprotected,
+                stale=stale,
+            )
+
+    def _happened(self, ask: Ask) -> str:
+        try:
+            text = read_attribute(self._root, BLOCK_SIZE)
+            block = int(text, 16) if text else None
+        except (OSError, ValueError):
+            block = None  # only a sentence is less exact
+        return report.what_happened(ask, block)
+
+    def _again(self) -> str:
+        wait = self._wait()
+        return f"; trying again in {wait:.0f} s" if wait is not None else ""
+
+    def _wait(self) -> float | None:
+        """Seconds until the next try of what has failed or was deferred."""
+        at = self._schedule.next_try
+        return None if at is None else max(0.0, at - time.monotonic())
+
+    def publish(self) -> None:
+        """Write what has changed to the state file and to STATUS=."""
+        schedule, now = self._schedule, time.monotonic()
+        self.state.burst, self.state.asking = schedule.open_burst, schedule.asked is not None
+        self.state.pending, self.state.failure = schedule.pending, schedule.failure
+        deferred = schedule.deferred_until
+        # Of the clock on the wall, and so rounded: it would differ a little each time.
+        self.state.deferred_until = round(time.time() + deferred - now) if deferred is not None else 0.0
+        wrong = schedule.failure or schedule.wrong or schedule.pending or deferred is not None
+        self.state.healthy = self.state.receiving and not wrong
+        self.state.status = report.status(self.state, self._wait())
+        if self._written == self.state:
+            return
+        if self._written is None or self._written.status != self.state.status:
+            self._notify(f"STATUS={self.state.status}")
+        self._written = dataclasses.replace(self.state)
+        try:
+            state.write(self._root, self.state)
+        except OSError as error:
+            if not self._unwritable:
+                log.warning(f"cannot write {self._root / STATE}: {error.strerror}; kdumphpctl shows an old state")
+            self._unwritable = True
+        else:
+            self._unwritable = False
+
+    # --- configuration -------------------------------------------------------------------------------------------
+
+    def configured(self, result: Result) -> None:
+        if result.settings:
+            self._schedule.configured(result.settings)
+
+    def unfinished(self) -> str:
+        """What is left open by whoever stops now; empty for nothing."""
+        self.publish()
+        return report.unfinished(self.state)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When the helper is asked, and for what. Pure: no I/O, and the clock is an argument.
+
+The daemon says what happens (a uevent, an answer, an image that somebody replaced) and asks `due` and `deadline`.
+"""
+
+from dataclasses import dataclass
+
+from kdumphpd.config import EventsConfig, VerifyConfig
+from kdumphpd.listener.backoff import Backoff
+from kdumphpd.listener.coalesce import Burst, Coalescer, Uevent
+from kdumphpd.protocol import Outcome, Request, Result, Settings
+
+# The helper's own limit, until it has told us.
+PATIENCE = 3 * 3600.0  # seconds
+
+# A loader that has just written its files may not have ended yet.
+REPLACED_DELAY = 2.0  # seconds
+
+# Between two requests while no image is loaded and that is our doing.
+PENDING_LONGEST = 10.0  # seconds
+
+BUSY_PAUSE = 2.0  # seconds
+
+FINE = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.RELOADED, Outcome.NOT_LOADED, Outcome.CONFIGURED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request, and what it is about."""
+
+    request: Request
+    why: str = ""  # "kdumphpd started"; empty where the burst says it
+    burst: Burst | None = None
+    routine: bool = False  # nothing happened: not worth a line where nothing is done
+
+
+class Schedule:
+    """Everything that is open: a burst, a check that is due, a retry, a deferred reload."""
+
+    def __init__(self) -> None:
+        self.coalescer = Coalescer(EventsConfig().settle_time, EventsConfig().max_delay)
+        self.interval = VerifyConfig().interval  # seconds
+        self.patience = PATIENCE  # seconds
+        self.asked: Ask | None = None  # the request under way
+        self.pending = False  # no image is loaded, and a reload of ours has taken it down
+        self.deferred_until: float | None = None
+        self.failure = ""  # why the last request was in error; empty where it was not
+        self.wrong = ""  # what is known to be wrong with the image
+        self._asked_at = 0.0
+        self._check: tuple[float, Ask] | None = None  # the next one that is not about a burst
+        self._retry: tuple[float, Ask] | None = None
+        self._backoff = Backoff()
+        self._pending_backoff = Backoff(PENDING_LONGEST)
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        self._check = (now, Ask(Request.CHECK, "kdumphpd started"))
+
+    def uevent(self, event: Uevent, now: float) -> bool:
+        """Whether it belongs to a burst."""
+        return self.coalescer.feed(event, now)
+
+    def lost(self, why: str, now: float) -> None:
+        """Uevents were lost: everything may have changed."""
+        self.coalescer.mark_lost(why, now)
+
+    def replaced(self, why: str, now: float) -> None:
+        """Somebody else may have loaded an image."""
+        self._check = (now + REPLACED_DELAY, Ask(Request.CHECK, why))
+
+    def configured(self, settings: Settings) -> None:
+        self.coalescer.settle_time, self.coalescer.max_delay = settings.settle_time, settings.max_delay
+        self.interval, self.patience = settings.interval, settings.patience
+
+    def set_pending(self, pending: bool, now: float) -> None:
+        """A reload that is pending waits for nothing: neither for a burst to settle, nor for an older backoff."""
+        if pending and not self.pending:
+            self._pending_backoff.succeeded()
+            self._retry = (now, self._retry[1] if self._retry else Ask(Request.CHECK, "a reload is pending"))
+        self.pending = pending
+
+    def answered(self, result: Result, now: float) -> None:
+        """The request under way has ended with `result`."""
+        ask = self._ended()
+        if result.settings:
+            self.configured(result.settings)
+        if result.outcome is Outcome.BUSY:
+            self._retry = (now + BUSY_PAUSE, ask)
+            return
+        self._plan(now)
+        self._retry = self.deferred_until = None
+        self.pending = result.pending
+        fine = result.outcome in FINE
+        self.failure = "" if fine or result.outcome is Outcome.DEFERRED else result.detail or result.outcome
+        self.wrong = "" if fine else result.detail
+        if result.outcome is Outcome.DEFERRED:
+            self.deferred_until = now + result.wait
+            self._retry = (self.deferred_until, Ask(Request.UPDATE, "a reload was deferred", ask.burst))
+        elif fine or result.outcome in (Outcome.STALE, Outcome.UNSAFE):
+            self._backoff.succeeded()
+            self._pending_backoff.succeeded()
+        elif result.retry:
+            self._again(ask, now)
+
+    def unanswered(self, why: str, now: float) -> None:
+        """The request under way has ended without a result."""
+        ask = self._ended()
+        self._plan(now)
+        self.failure = why
+        self._again(ask, now)
+
+    # --- what is due ---------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> Ask | None:
+        """What to ask at `now`, once; it is under way from then on. None where nothing is due."""
+        if self.asked is not None:
+            return None
+        ask = self._next(now)
+        if ask is not None:
+            self.asked, self._asked_at = ask, now
+        return ask
+
+    def deadline(self) -> float | None:
+        """When to come back; while a request is under way, when it has taken too long."""
+        if self.asked is not None:
+            return self._asked_at + self.patience
+        moments = [moment for moment, _ in filter(None, (self._check, self._retry))]
+        if (settled := self._burst_deadline()) is not None:
+            moments.append(settled)
+        return min(moments, default=None)
+
+    def skip(self) -> None:
+        """The burst that is due needs no request: no image is loaded, and that is not our doing."""
+        self._ended()
+        self._retry = self.deferred_until = None
+        self.failure = self.wrong = ""
+
+    @property
+    def next_try(self) -> float | None:
+        """When what has failed or was deferred is tried again; None where it is not."""
+        return self._retry[0] if self._retry else None
+
+    @property
+    def open_burst(self) -> bool:
+        burst = self.coalescer.burst
+        return (burst is not None and bool(burst.events or burst.lost)) or bool(self.asked and self.asked.burst)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _next(self, now: float) -> Ask | None:
+        retry = self._retry
+        if retry and retry[0] <= now:
+            self._retry = self.deferred_until = None
+            burst = self._taken(now) if self.pending else None
+            return Ask(retry[1].request, retry[1].why, burst or retry[1].burst, retry[1].routine)
+        due = self._burst_deadline()
+        if due is not None and due <= now and (closed := self.coalescer.close(now)) is not None:
+            burst, settled = closed
+            return Ask(Request.UPDATE if settled else Request.UPDATE_UNSETTLED, burst=burst)
+        if self._check and self._check[0] <= now:
+            ask, self._check = self._check[1], None
+            return ask
+        return None
+
+    def _burst_deadline(self) -> float | None:
+        """A burst that begins while a reload is deferred is part of that one, and waits for it."""
+        due = self.coalescer.deadline()
+        if due is None or self.deferred_until is None:
+            return due
+        return max(due, self.deferred_until)
+
+    def _taken(self, now: float) -> Burst | None:
+        """The burst that is open, if it has settled."""
+        closed = self.coalescer.close(now)
+        return closed[0] if closed else None
+
+    def _again(self, ask: Ask, now: float) -> None:
+        backoff = self._pending_backoff if self.pending else self._backoff
+        # What has failed may have been about events that still arrived; by then they have settled.
+        request = Request.UPDATE if ask.request is Request.UPDATE_UNSETTLED else ask.request
+        self._retry = (now + backoff.failed(), Ask(request, ask.why or "the last attempt failed", ask.burst))
+
+    def _ended(self) -> Ask:
+        ask = self.asked or Ask(Request.CHECK)
+        self.asked = None
+        return ask
+
+    def _plan(self, now: float) -> None:
+        """The next check that nothing calls for."""
+        if self._check is None:
+            self._check = (now + self.interval, Ask(Request.CHECK, "regular check", routine=True))

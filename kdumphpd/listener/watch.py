@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Noticing that somebody else has loaded or unloaded an image: the distribution's unit, its loader, kdumphpctl.
+
+Polled: crash_loaded is sysfs, which inotify(7) says nothing of, and systemd's links come and go with every unit of
+the machine. Some ten calls of stat(2) each PERIOD cost microseconds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdumphpd.kernel.loaded import armed_now, image_loaded
+from kdumphpd.runtime import RECORD
+
+PERIOD = 3.0  # seconds
+
+# systemd makes such a link, with the InvocationID, whenever it starts a unit, and takes it away when that has ended.
+INVOCATIONS = "run/systemd/units/invocation:"
+UNITS = ("kdump-tools.service", "kdump.service", "kdump-early.service", "kdump-commandline.service")
+
+# What loaders write when they load. The last one is our helper's: an operator's `kdumphpctl rearm`.
+FILES = ("var/crash/kexec_cmd", "var/log/kdump.log", "run/udev/rules.d/70-kdump.rules", RECORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What there was at one moment. `loaded` None: that can't be told."""
+
+    loaded: bool | None
+    units: tuple[str, ...]
+    files: tuple[tuple[int, int, int] | None, ...]
+
+
+def read_marks(root: Path) -> Marks:
+    return Marks(_loaded(root), tuple(_link(root, unit) for unit in UNITS), tuple(_stamp(root, p) for p in FILES))
+
+
+def difference(before: Marks, now: Marks) -> str:
+    """What somebody else has done in between, in words; empty for nothing."""
+    for unit, (earlier, later) in zip(UNITS, zip(before.units, now.units, strict=True), strict=True):
+        if earlier != later:
+            return f"{unit} was {'started' if later else 'stopped'}"
+    if now.loaded and before.loaded is False:
+        return "an image was loaded by somebody else"
+    for path, (first, second) in zip(FILES, zip(before.files, now.files, strict=True), strict=True):
+        if first != second and second is not None:
+            return f"/{path} was written"
+    return ""
+
+
+def confirmed(root: Path) -> bool | None:
+    """Whether an image is loaded, an instant's absence excepted; None where that can't be told."""
+    try:
+        return image_loaded(root)
+    except OSError:
+        return None
+
+
+def _loaded(root: Path) -> bool | None:
+    try:
+        return armed_now(root) or False
+    except OSError:
+        return None
+
+
+def _link(root: Path, unit: str) -> str:
+    try:
+        return str((root / f"{INVOCATIONS}{unit}").readlink())
+    except OSError:
+        return ""
+
+
+def _stamp(root: Path, path: str) -> tuple[int, int, int] | None:
+    try:
+        status = (root / path).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which loader says what is loaded here, and with which methods the image can be loaded."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from kdumphpd import journal
+from kdumphpd.config import Config, LoaderChoice
+from kdumphpd.kernel.fadump import read_fadump
+from kdumphpd.kernel.limits import Limits
+from kdumphpd.load import fadump, kexec
+from kdumphpd.load.command import KEXEC, KexecCommand, parse
+from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
+from kdumphpd.load.method import Kind, Method
+from kdumphpd.load.recording import Recording
+from kdumphpd.load.run import CommandFailed, LoadFailed, run_in_unit, said_since
+
+log = journal.logger()
+
+DISTRIBUTIONS = {
+    LoaderChoice.KDUMPCTL: kdumpctl.LOADER,
+    LoaderChoice.SUSE: suse.LOADER,
+    LoaderChoice.KDUMP_TOOLS: kdump_tools.LOADER,
+}
+
+# A distribution's own reload may find that an initrd is due and build it, which takes minutes, with the old image
+# gone already: to end it would mean to begin from zero next time.
+OWN_LIMIT = 3600.0  # seconds
+
+FADUMP_UNITS = ("kdump.service", "kdump-early.service", "kdump-tools.service")  # one of them registers it at boot
+
+
+class NoLoader(LoadFailed):
+    """Nobody says what is to be loaded, and only an operator can change that."""
+
+
+def choose(root: Path, config: Config) -> LoaderChoice:
+    """The configured loader; with "auto" what is configured here, else the distribution's loader that is in use.
+
+    Raises NoLoader where there is none.
+    """
+    if config.reload.loader is not LoaderChoice.AUTO:
+        return config.reload.loader
+    if _fadump_enabled(root):
+        return LoaderChoice.FADUMP  # the kernel owns the reserved memory, and nothing else can be loaded
+    if config.reload.kexec.kernel:
+        return LoaderChoice.KEXEC
+    if config.reload.command:
+        return LoaderChoice.COMMAND
+    for choice, loader in DISTRIBUTIONS.items():
+        if is_installed(root, loader) and is_in_use(root, loader):
+            return choice
+    raise NoLoader(
+        "nobody here says what is to be loaded: no kdump service of the distribution is enabled or active. Enable "
+        "it, or name a kernel in [reload.kexec] of /etc/kdumphpd.toml"
+    )
+
+
+def units(choice: LoaderChoice) -> tuple[str, ...]:
+    """The units that load and unload as well."""
+    if choice is LoaderChoice.FADUMP:
+        return FADUMP_UNITS
+    loader = DISTRIBUTIONS.get(choice)
+    return loader.units if loader else ()
+
+
+def configured_command(config: Config) -> KexecCommand:
+    """What [reload.kexec] names. Raises LoadFailed."""
+    settings = config.reload.kexec
+    if not settings.kernel:
+        raise LoadFailed('loader = "kexec" needs the capture kernel: set kernel in [reload.kexec]')
+    argv = [KEXEC, "-p", f"--command-line={settings.command_line}"]
+    if settings.initrd:
+        argv.append(f"--initrd={settings.initrd}")
+    try:
+        return parse([*argv, settings.kernel])
+    except ValueError as error:
+        raise LoadFailed(f"[reload.kexec] does not make a kexec command: {error}") from error
+
+
+def methods(
+    root: Path,
+    config: Config,
+    choice: LoaderChoice,
+    limits: Limits,
+    recording: Callable[[], Recording],
+    append: Callable[[KexecCommand], str],
+    *,
+    armed: bool,
+) -> list[Method]:
+    """How the image can be loaded, the best method first. Raises LoadFailed.
+
+    `recording` says what the distribution's loader would run and raises LoadFailed; `append` what is to be added to
+    the capture kernel's command line.
+    """
+    match choice:
+        case LoaderChoice.FADUMP:
+            return [fadump.method(root)]
+        case LoaderChoice.COMMAND:
+            return [_own(root, config.reload.command, config.reload.command[:1], None)]
+        case LoaderChoice.KEXEC:
+            command = configured_command(config)
+            return kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
+    loader = DISTRIBUTIONS[choice]
+    argv = loader.reload if armed else loader.load
+    own = _own(root, argv, argv, loader)
+    try:
+        command = recording().command
+    except LoadFailed as error:
+        log.warning(f"{loader.name} did not say what it would load, so it has to load itself: {error}")
+        return [own]
+    direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
+    # Its own reload is an unload and a load, two calls.
+    return direct if limits.calls == 1 else [*direct, own]
+
+
+def unload(root: Path, choice: LoaderChoice) -> None:
+    """Take the image down as the distribution does. Raises LoadFailed."""
+    loader = DISTRIBUTIONS.get(choice)
+    if loader:
+        run_in_unit(loader.unload, OWN_LIMIT, properties=loader.recipe.properties)
+
+
+def _own(root: Path, argv: tuple[str, ...], name: tuple[str, ...], loader: Loader | None) -> Method:
+    return Method(Kind.DISTRIBUTION, " ".join(name), partial(_run_own, root, argv, loader))
+
+
+def _run_own(root: Path, argv: tuple[str, ...], loader: Loader | None, _limit: float) -> None:
+    properties = loader.recipe.properties if loader else ()
+    log = root / loader.log if loader and loader.log else None
+    begin = log.stat().st_size if log and log.exists() else 0
+    try:
+        run_in_unit(argv, OWN_LIMIT, properties=properties)
+    except LoadFailed as error:
+        words = said_since(log, begin) if log else ""
+        meaning = loader.meanings.get(error.status, "") if loader and isinstance(error, CommandFailed) else ""
+        if more := "; ".join(filter(None, (meaning, f"/{loader.log} says: {words}" if loader and words else ""))):
+            raise LoadFailed(f"{error}; {more}") from error
+        raise
+
+
+def _fadump_enabled(root: Path) -> bool:
+    try:
+        return read_fadump(root).enabled
+    except OSError:
+        return False

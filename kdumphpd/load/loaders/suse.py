@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""openSUSE's and SLES' kdump: load.sh, straight over the old image.
+
+Without --update, as kdump's own udev rule calls it: hotplug changes nothing in the initrd. It takes /run/kdump.lock
+without waiting: held by us, the load would not take place.
+"""
+
+from kdumphpd.load.loaders import Loader
+from kdumphpd.load.recording import Recipe
+
+FOLDER = "/usr/lib/kdump"
+LOAD = f"{FOLDER}/load.sh"
+
+LOADER = Loader(
+    name="suse",
+    program=LOAD,
+    units=("kdump.service", "kdump-early.service", "kdump-commandline.service"),
+    recipe=Recipe(
+        argv=(LOAD,),
+        properties=(),
+        inputs=("/etc/sysconfig/kdump", f"{FOLDER}/*.sh", "/var/lib/kdump/kernel", "/var/lib/kdump/initrd"),
+    ),
+    reload=(LOAD,),
+    load=(LOAD,),
+    unload=(f"{FOLDER}/unload.sh",),
+    # load.sh says these by its exit status alone.
+    meanings={
+        5: "KDUMP_FADUMP is set in /etc/sysconfig/kdump, but the kernel was not booted with fadump=on: do the one, "
+        "or undo the other",
+        6: "/var/lib/kdump/kernel or /var/lib/kdump/initrd is missing: `systemctl restart kdump.service` builds them",
+    },
+)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asking a distribution's loader what it would load: it runs once with a recording kexec in kexec's place.
+
+Nothing is loaded and nothing unloaded meanwhile. What it asked kexec for last is the command that reloads the image,
+until a file changes that the loader read. packaging/libexec/record-kexec is what stands in for kexec.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdumphpd import journal, runtime
+from kdumphpd.load.command import KEXEC, KexecCommand, parse
+from kdumphpd.load.files import LIMIT, FileIdentity, identity
+from kdumphpd.load.run import CommandFailed, LoadFailed, bounded, run_in_unit
+
+log = journal.logger()
+
+UNIT = "kdumphpd-record.service"
+
+RECORDER = "/usr/libexec/kdumphpd/record-kexec"
+FOLDER = f"{runtime.FOLDER}/recording"
+CALLS = f"{FOLDER}/calls"
+REAL = f"{FOLDER}/kexec"  # where the recorder finds the true one
+PROGRAMS = (KEXEC, "/usr/sbin/kexec")  # by which loaders start it
+
+BOOT_ID = "proc/sys/kernel/random/boot_id"
+PATTERN = frozenset("*?[")
+MAX_CALLS = 1 << 20  # bytes
+MAX_KEPT = 1 << 20  # bytes
+
+Inputs = dict[str, FileIdentity | None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a loader is asked."""
+
+    argv: tuple[str, ...]
+    # More of the transient unit that it runs in: what the loader's own service has, such as KeyringMode=shared.
+    properties: tuple[str, ...] = ()
+    # What it reads, as absolute paths or patterns (glob(7)). Not what it writes: that would never be fresh.
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What it answered."""
+
+    command: KexecCommand
+    inputs: Inputs  # what it read, and the command's kernel and initrd; None for what was not there
+    boot_id: str
+    loader: tuple[str, ...] = ()  # the recipe's argv and properties
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "argv": list(self.command.original),
+            "inputs": {path: file and file.to_json() for path, file in self.inputs.items()},
+            "boot_id": self.boot_id,
+            "loader": list(self.loader),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> "Recording":
+        """Raises ValueError."""
+        try:
+            fields = dict(value)  # type: ignore[call-overload]
+            inputs = dict(fields["inputs"])
+            words = [*fields["argv"], *fields["loader"], *inputs, fields["boot_id"]]
+            if not all(isinstance(word, str) for word in words):
+                raise ValueError("not a recording: a word is no text")
+            return cls(
+                command=parse(fields["argv"]),
+                inputs={
+                    path: None if file is None else FileIdentity.from_json(file) for path, file in inputs.items()
+                },
+                boot_id=fields["boot_id"],
+                loader=tuple(fields["loader"]),
+            )
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a recording: {error!r}") from error
+
+
+def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., str] = run_in_unit) -> Recording:
+    """Run the loader, `limit` seconds at most: it may find that an initrd is due and build it. Raises LoadFailed."""
+    name = " ".join(recipe.argv[:2])
+    # Before it begins: what changes while it runs, it may have read or not.
+    inputs = read_inputs(root, recipe)
+    properties = [*_binds(root), *recipe.properties]
+    _prepare(root)
+    failure: LoadFailed | None = None
+    said = ""
+    try:
+        said = run_in_unit(recipe.argv, limit, properties, UNIT, "Ask what kdump image would be loaded", root)
+    except LoadFailed as error:
+        failure = error
+    command = last_load(_read_calls(root))
+    if command is None:
+        if failure and not isinstance(failure, CommandFailed):
+            raise failure  # it has not even run, or not to its end
+        said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
+        raise LoadFailed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
+    if failure:
+        log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")
+    return made(root, recipe, command, inputs)
+
+
+def made(root: Path, recipe: Recipe, command: KexecCommand, inputs: Inputs) -> Recording:
+    """The recording of a command that a loader has named, from what read_inputs() returned before it was asked.
+
+    Raises LoadFailed.
+    """
+    files = _bounded(lambda: _identities(root, _files(command)), "the files of the kdump image")
+    for path, file in files.items():
+        if file is None:
+            raise LoadFailed(
+                f"`{' '.join(recipe.argv[:2])}` would load {path}, which is not there (any more), so its command "
+                "can't be run without it"
+            )
+    loader = (*recipe.argv, *recipe.properties)
+    return Recording(command, {**inputs, **files}, _boot_id(root), loader)
+
+
+def is_fresh(root: Path, recipe: Recipe, recording: Recording) -> bool:
+    """Whether the loader would name the same command again: this boot, and nothing that it read has changed."""
+    if recording.boot_id != _boot_id(root):
+        return False
+    if recording.loader and recording.loader != (*recipe.argv, *recipe.properties):
+        return False
+    try:
+        now = read_inputs(root, recipe)
+        files = _bounded(lambda: _identities(root, _files(recording.command)), "the files of the kdump image")
+    except LoadFailed:
+        return False
+    return {**now, **files} == recording.inputs
+
+
+def read_inputs(root: Path, recipe: Recipe) -> Inputs:
+    """What the loader reads, as it is now. Raises LoadFailed."""
+    return _bounded(lambda: _identities(root, _expanded(root, recipe.inputs)), f"what {recipe.argv[0]} reads")
+
+
+def _expanded(root: Path, patterns: tuple[str, ...]) -> Iterator[str]:
+    for pattern in patterns:
+        if PATTERN.intersection(pattern):
+            yield from (f"/{path.relative_to(root)}" for path in root.glob(pattern.lstrip("/")))
+        else:
+            yield pattern
+
+
+def _identities(root: Path, paths: Iterator[str]) -> Inputs:
+    return {path: identity(root / path.lstrip("/")) for path in paths}
+
+
+def _files(command: KexecCommand) -> Iterator[str]:
+    yield str(command.kernel)
+    if command.initrd is not None:
+        yield str(command.initrd)
+
+
+def _bounded(function: Callable[[], Inputs], what: str) -> Inputs:
+    try:
+        return bounded(function, LIMIT, what)
+    except OSError as error:
+        raise LoadFailed(f"cannot read {what}: {error}") from error
+
+
+def _binds(root: Path) -> Iterator[str]:
+    """Mounts of the unit, over every file that kexec may be started as. Raises LoadFailed."""
+    if not (root / RECORDER.lstrip("/")).exists():
+        raise LoadFailed(f"{RECORDER} is missing: install kdumphpd again")
+    found = [Path(os.path.realpath(root / program.lstrip("/"))) for program in PROGRAMS]
+    programs = list(dict.fromkeys(f"/{os.path.relpath(path, root)}" for path in found if path.exists()))
+    if not programs:
+        raise LoadFailed(f"there is no {KEXEC}: install kexec-tools")
+    yield f"BindReadOnlyPaths={programs[0]}:/{REAL}"
+    for program in programs:
+        yield f"BindReadOnlyPaths={RECORDER}:{program}"
+
+
+def _prepare(root: Path) -> None:
+    """What the unit mounts on and writes to, new and empty. Raises LoadFailed."""
+    try:
+        (root / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (root / REAL, root / CALLS):
+            path.unlink(missing_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise LoadFailed(f"cannot prepare /{FOLDER} for a recording: {error.strerror}") from error
+
+
+def _read_calls(root: Path) -> bytes:
+    try:
+        with (root / CALLS).open("rb") as file:
+            return file.read(MAX_CALLS)
+    except OSError:
+        return b""
+
+
+def calls(data: bytes) -> Iterator[list[str]]:
+    """The arguments of each call that record-kexec wrote down; what is not complete is left out.
+
+    Bytes that are no UTF-8 come back as they are when they are used as an argument (PEP 383).
+    """
+    *words, _ = data.split(b"\0")
+    at = 0
+    while at < len(words) and words[at].isdigit() and at + 1 + (count := int(words[at][-9:])) <= len(words):
+        yield [os.fsdecode(word) for word in words[at + 1 : at + 1 + count]]
+        at += 1 + count
+
+
+def last_load(data: bytes) -> KexecCommand | None:
+    """The last of the recorded calls that loads for a panic."""
+    found = None
+    for arguments in calls(data):
+        with contextlib.suppress(ValueError):  # it does something else
+            found = parse([KEXEC, *arguments])
+    return found
+
+
+def _boot_id(root: Path) -> str:
+    try:
+        return (root / BOOT_ID).read_text().strip()
+    except OSError:
+        return ""
+
+
+def load_kept(root: Path, path: str) -> Recording | None:
+    """What keep() has written to `path` below `root`; None where there is nothing, or nothing that root wrote."""
+    try:
+        fd = os.open(root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                return None
+            return Recording.from_json(json.loads(file.read(MAX_KEPT)))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def keep(root: Path, path: str, recording: Recording) -> None:
+    """Write it to `path` below `root`, for root alone. Raises OSError; what was there then stays."""
+    target = root / path
+    new = target.with_name(f"{target.name}.new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        json.dump(recording.to_json(), file)
+    new.replace(target)

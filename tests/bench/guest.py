@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures from guests: unprotected time and stale time, ours beside what the distributions do, in one run each.
+
+Times are those of an emulated machine, so only what stands side by side can be compared.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from tests.bench.figure import Figure
+from tests.vm import inside, kdump, payload, snapshot
+from tests.vm.guests import GUESTS
+from tests.vm.qemu import Machine
+from tests.vm.test_loaders import FAMILIES, use_family
+
+TIMES = 3
+
+CONFIG = "[reload]\nmax_unprotected = 1\nmake_updatable = false\n"
+
+# Debian's rule, with the sandbox of udevd lifted that keeps it from loading at all.
+UNSANDBOXED = "[Service]\nSystemCallFilter=\nRestrictSUIDSGID=no\nProtectHostname=no\nMemoryDenyWriteExecute=no\n"
+
+# In the manner of kdump-udev-throttler of Fedora: one at a time, late enough for what follows to be included, and an
+# unload before the load. $1 is the event's device.
+THROTTLER = """#!/bin/sh
+exec 9>/run/throttler.lock
+flock -n 9 || exit 0
+sleep 1; udevadm settle --timeout 3
+exec 9>&-
+kexec -p -u; eval "$(cat /var/crash/kexec_cmd)"
+"""
+THROTTLED_RULE = (
+    'SUBSYSTEM=="memory", ACTION=="online|offline", RUN+="/usr/bin/systemd-run --no-block /usr/local/bin/throttler"\n'
+)
+
+
+def figures() -> Iterator[Figure]:
+    """Every figure, as it comes."""
+    yield from _unprotected()
+    for blocks in (8, 64):
+        yield from _burst(blocks)
+
+
+@contextmanager
+def _machine(name: str) -> Iterator[Machine]:
+    with tempfile.TemporaryDirectory(prefix="kdumphpd-bench-") as folder:
+        software = payload.build(Path(folder))
+        frozen = payload.installed(snapshot.booted(GUESTS[name]), software)
+        with frozen.restored(Path(folder) / "work", software.disk) as machine:
+            yield machine
+
+
+def _without_image(machine: Machine, command: str) -> float:
+    """Milliseconds without an image while a line of /bin/sh runs in the guest, by a meter of the bench's own."""
+    with inside.sampling(machine, 0.001) as sampled:
+        machine.run(command, timeout=600)
+    return sampled.unprotected * 1000
+
+
+def _unprotected() -> Iterator[Figure]:
+    """One reload: bare kexec, each family's own, and ours on each family."""
+    with _machine("debian13") as machine:
+        machine.run("systemctl stop kdumphpd kdumphpd.socket")
+        machine.write_file("/etc/kdumphpd.toml.d/bench.toml", CONFIG)
+
+        def ours() -> float:
+            # An image that lacks a block of memory.
+            kdump.load(machine, "-c")
+            kdump.grow(machine)
+            return _without_image(machine, "kdumphpctl rearm --now")
+
+        bare = [_without_image(machine, kdump.load_command("-c", "--hotplug")) for _ in range(TIMES)]
+        what = "kexec -c --hotplug by hand"
+        yield Figure("unprotected_bare", median(bare), "ms", f"without an image: {what}")
+        for family, own in FAMILIES.items():
+            use_family(machine, family)
+            theirs = [_without_image(machine, own) for _ in range(TIMES)]
+            yield Figure(f"unprotected_{family}_own", median(theirs), "ms", f"without an image: {own}")
+            mine = [ours() for _ in range(TIMES)]
+            ratio = median(mine) / median(bare)
+            what = f"without an image: kdumphpctl rearm with {family}, {ratio:.2f} × {what}"
+            yield Figure(f"unprotected_{family}_ours", median(mine), "ms", what)
+
+
+def _burst(blocks: int) -> Iterator[Figure]:
+    """A burst on an image that the kernel may not touch (6.1): ours, Debian's rule, and a throttled reload."""
+    for who, prepare in (("ours", _ours), ("rule", _rule), ("throttled", _throttled)):
+        with _machine("debian12") as machine:
+            machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
+            prepare(machine)
+            cpu = _cpu_seconds(machine)
+            began = time.monotonic()
+            with inside.sampling(machine) as sampled:
+                machine.add_memory(128 * blocks)
+                machine.wait_until("kdumphpctl verify >/dev/null", timeout=1200)
+                stale = time.monotonic() - began
+                machine.wait_until(QUIET, timeout=1200)
+            spent = _cpu_seconds(machine) - cpu
+            name, what = f"burst_{blocks}_{who}", f"burst of {blocks} blocks, {who}"
+            yield Figure(f"{name}_reloads", sampled.gaps, "", f"{what}: reloads")
+            yield Figure(f"{name}_unprotected", sampled.unprotected * 1000, "ms", f"{what}: without an image")
+            yield Figure(f"{name}_stale", stale * 1000, "ms", f"{what}: until the image was right")
+            yield Figure(f"{name}_cpu", spent * 1000, "ms", f"{what}: CPU time of the guest until all was over")
+
+
+# Nobody loads, or is about to.
+QUIET = "udevadm settle --timeout=60; sleep 5; ! pgrep -x 'kexec|kdump-config|throttler|sleep' >/dev/null"
+
+
+def _ours(machine: Machine) -> None:
+    machine.write_file("/etc/kdumphpd.toml.d/bench.toml", "[events]\nmax_delay = 120\n")
+    machine.run("systemctl reload kdumphpd")
+    kdump.load(machine, "-c")
+
+
+def _rule(machine: Machine) -> None:
+    machine.run("systemctl disable --now kdumphpd kdumphpd.socket")
+    machine.write_file("/run/systemd/system/systemd-udevd.service.d/bench.conf", UNSANDBOXED)
+    machine.run("systemctl daemon-reload; systemctl restart systemd-udevd")
+    kdump.load(machine, "-c")
+
+
+def _throttled(machine: Machine) -> None:
+    machine.run("systemctl disable --now kdumphpd kdumphpd.socket; touch /run/udev/rules.d/50-kdump-tools.rules")
+    machine.write_file("/usr/local/bin/throttler", THROTTLER, 0o755)
+    machine.write_file("/run/udev/rules.d/98-throttled.rules", THROTTLED_RULE)
+    machine.run("udevadm control --reload")
+    kdump.load(machine, "-c")
+
+
+def _cpu_seconds(machine: Machine) -> float:
+    """CPU time that the guest has spent since its boot."""
+    user, nice, system, *_ = machine.run("head -n 1 /proc/stat").stdout.split()[1:]
+    return (int(user) + int(nice) + int(system)) / 100
+
+
+__all__ = ["figures"]
