@@ -36,7 +36,7 @@ def _lines(image: Image) -> Iterable[str]:
     kimage = image.kimage
     yield f"{'loaded with':<14}{'kexec_file_load' if kimage.file_mode else 'kexec_load'}"
     bits = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in kimage.hotplug_bits.items())
-    yield f"{'hotplug':<14}{'the kernel updates it' if image.updatable else 'the kernel may not touch it'}" + (
+    yield f"{'hotplug':<14}{'the kernel updates it' if kimage.updatable else 'the kernel may not touch it'}" + (
         f" ({bits})" if bits else " (this kernel never does)"
     )
     yield from _table("reserved", map(str, image.reservation))
@@ -48,6 +48,9 @@ def _lines(image: Image) -> Iterable[str]:
         yield f"{'notes':<14}{len(image.elfcorehdr.notes)}"
     if image.fdt:
         yield f"{'FDT CPUs':<14}{_cpus(image.fdt)}"
+    if image.unreserved:
+        free = format_size(sum(r.size for r in image.unreserved))
+        yield f"{'not reserved':<14}{free} of the elfcorehdr segment: what the kernel writes there may be lost"
     if image.command_line is not None:
         yield f"{'command line':<14}{plain(image.command_line)}"
 

@@ -51,7 +51,7 @@ class Observation:
     @property
     def updatable(self) -> bool:
         """The kernel updates this image from now on: by its own bits, else by what the kernel reports."""
-        return self.image.updatable if self.image else self.capability.covers(Subsystem)
+        return self.image.kimage.updatable if self.image else self.capability.covers(Subsystem)
 
     @property
     def identity(self) -> str:

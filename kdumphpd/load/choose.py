@@ -14,7 +14,7 @@ from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.recording import Recording
-from kdumphpd.load.run import CommandFailed, LoadFailed, run_in_unit, said_since
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run_in_unit, said_since
 
 log = journal.logger()
 
@@ -107,6 +107,10 @@ def methods(
     own = _own(root, argv, argv, loader)
     try:
         command = recording().command
+    except NotReady:
+        if armed:
+            raise  # its own reload would take the old image down first
+        return [own]
     except LoadFailed as error:
         log.warning(f"{loader.name} did not say what it would load, so it has to load itself: {error}")
         return [own]

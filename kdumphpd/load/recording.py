@@ -17,7 +17,7 @@ from typing import Any
 from kdumphpd import journal, runtime
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
-from kdumphpd.load.run import CommandFailed, LoadFailed, bounded, run_in_unit
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, run_in_unit
 
 log = journal.logger()
 
@@ -118,10 +118,7 @@ def made(root: Path, recipe: Recipe, command: KexecCommand, inputs: Inputs) -> R
     files = _bounded(lambda: _identities(root, _files(command)), "the files of the kdump image")
     for path, file in files.items():
         if file is None:
-            raise LoadFailed(
-                f"`{' '.join(recipe.argv[:2])}` would load {path}, which is not there (any more), so its command "
-                "can't be run without it"
-            )
+            raise NotReady(f"`{' '.join(recipe.argv[:2])}` would load {path}, which is not there: build it again")
     loader = (*recipe.argv, *recipe.properties)
     return Recording(command, {**inputs, **files}, _boot_id(root), loader)
 

@@ -42,16 +42,16 @@ def with_kdumphpd(machine: Machine) -> None:
     title("With kdumphpd")
     say("It looks at the image when it starts, finds it out of date and reloads it, once:")
     machine.run("systemctl start kdumphpd")
-    start = kdump.wait_answered(machine, kdump.NOTHING, events=0)
+    start = kdump.wait_checked(machine)
     show(machine, "journalctl -o cat -u kdumphpd -n 1; kdumphpctl verify")
     say("2 GiB more, and a CPU. From now on the kernel may update the image, so it does, and nothing is reloaded:")
     machine.add_memory(2048)
-    grown = kdump.wait_answered(machine, start, events=32)
+    grown = kdump.wait_handled(machine, start, events=32)
     kdump.plug_cpu(machine)
-    after = kdump.wait_answered(machine, grown)
+    after = kdump.wait_handled(machine, grown)
     show(machine, "journalctl -o cat -u kdumphpd -n 2; kdumphpctl verify; kdumphpctl inspect; kdumphpctl status")
     say(
-        f"{after.events} events, {after.storms} storms, {after.reloads} reload, "
+        f"{after.events} events, {after.bursts} bursts, {after.reloads} reload, "
         f"{after.unprotected:.1f} s without an image on this emulated machine."
     )
 

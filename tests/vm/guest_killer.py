@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """In the guest: kill -9 a process of kdumphpd's in the next reload. Standard library only, see inside.py.
 
-    guest_killer loader|rearm|listener gap|any DELAY PICK
+    guest_killer loader|helper|listener gap|any DELAY PICK
 
-`gap`: DELAY seconds after no image is loaded any more; `any`: after the loader, or root's part, is there. PICK, from
+`gap`: DELAY seconds after no image is loaded any more; `any`: after the loader, or the helper, is there. PICK, from
 0 up to 1, chooses where several processes are the target. Makes READY when it waits, and prints {"name", "gap"} in
 the end: who was killed, empty for nobody because it was over by then, and whether no image was loaded just then.
 """
@@ -22,11 +22,11 @@ READY = Path("/run/killer.ready")
 INTERVAL = 0.001  # seconds
 
 GROUPS = Path("/sys/fs/cgroup/system.slice")
-REARM = "system-kdumphpd*rearm.slice/kdumphpd-rearm@*.service/cgroup.procs"
-APART = "kdumphpd-load.service/cgroup.procs"  # a loader in a unit of its own
+HELPER = "system-kdumphpd*helper.slice/kdumphpd-helper@*.service/cgroup.procs"
+TRANSIENT = "kdumphpd-load.service/cgroup.procs"
 LISTENER = "kdumphpd.service/cgroup.procs"
 
-LOADERS = ("kexec", "kdump-config")
+LOADERS = ("kexec", "kdump-config", "kdump-config.real")
 
 
 def processes(*patterns: str) -> Iterator[tuple[int, list[str]]]:
@@ -45,25 +45,25 @@ def processes(*patterns: str) -> Iterator[tuple[int, list[str]]]:
 
 def loaders() -> list[int]:
     """kexec, and kdump-config whose interpreter comes first."""
-    return [n for n, argv in processes(REARM, APART) if any(Path(word).name in LOADERS for word in argv[:2])]
+    return [n for n, argv in processes(HELPER, TRANSIENT) if any(Path(word).name in LOADERS for word in argv[:2])]
 
 
-def rearm() -> list[int]:
-    return [n for n, argv in processes(REARM) if "kdumphpd.rearm" in argv]
+def helper() -> list[int]:
+    return [n for n, argv in processes(HELPER) if "kdumphpd/helper" in argv]
 
 
 def listener() -> list[int]:
     return [n for n, argv in processes(LISTENER) if any(Path(word).name == "kdumphpd" for word in argv)]
 
 
-TARGETS: dict[str, Callable[[], list[int]]] = {"loader": loaders, "rearm": rearm, "listener": listener}
+TARGETS: dict[str, Callable[[], list[int]]] = {"loader": loaders, "helper": helper, "listener": listener}
 
 
 def main(target: str, moment: str, delay: float, pick: float) -> None:
     go_first()
     descriptor = open_loaded()
     find = TARGETS[target]
-    begun = loaders if target == "loader" else rearm
+    begun = loaders if target == "loader" else helper
     READY.touch()
     while is_loaded(descriptor) if moment == "gap" else not begun():
         time.sleep(INTERVAL)

@@ -10,8 +10,8 @@ import time
 
 from tests.vm.qemu import Machine
 
-ROOTS_PART = "-u 'kdumphpd-rearm@*'"
-OURS = f"-u kdumphpd {ROOTS_PART}"
+HELPER = "-u 'kdumphpd-helper@*'"
+OURS = f"-u kdumphpd {HELPER}"
 
 TRIES = 20
 PAUSE_S = 0.2

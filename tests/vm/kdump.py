@@ -11,7 +11,7 @@ from tests.vm import journal
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
-STORM_S = 90.0  # until a storm is answered, at the most; an emulated guest is slow
+BURST_S = 90.0  # until a burst is handled, at the most; an emulated guest is slow
 SETTLED_S = 300.0  # until all is well again after whatever went wrong
 POLL_S = 0.5
 
@@ -24,14 +24,16 @@ MASK = f"/run/udev/rules.d/{STOCK_RULE}"
 # The image describes the machine, and nobody is about to do anything.
 SETTLED = """
 kdumphpctl verify > /dev/null && grep -q '"healthy": true' /run/kdumphpd/state.json &&
-grep -q '"pending": false' /run/kdumphpd/state.json && ! grep -q '"owed": true' /run/kdumphpd-rearm/memory.json &&
-[ -z "$(systemctl list-units --no-legend 'kdumphpd-rearm@*.service')" ]
+grep -q '"burst": false' /run/kdumphpd/state.json && grep -q '"asking": false' /run/kdumphpd/state.json &&
+grep -q '"pending":null' /run/kdumphpd-helper/record.json &&
+[ -z "$(systemctl list-units --no-legend 'kdumphpd-helper@*.service')" ]
 """
 
-# As memo.py writes it: when the next reload is permitted, by the clock that counts from boot.
-PAID = """
+# When the next reload is permitted, by the clock that counts from boot: see load/budget.py, with the default share.
+ALLOWED = """
 python3 -c 'import json, time
-raise SystemExit(time.monotonic() < json.load(open("/run/kdumphpd-rearm/memory.json"))["free_at"])'
+record = json.load(open("/run/kdumphpd-helper/record.json"))
+raise SystemExit(time.monotonic() < record["ended"] + 19 * record["unprotected"])'
 """
 
 
@@ -46,46 +48,59 @@ class Seen:
 
     @property
     def sentence(self) -> str:
-        """The last storm's, empty before the first."""
-        return self.last["sentence"] if self.last else ""
+        """The last burst's, empty before the first."""
+        return self.last_burst["sentence"] if self.last_burst else ""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is open: no burst, no request, no deferred or pending reload."""
+        return not (self.burst or self.asking or self.pending or self.deferred_until)
 
 
-# Before the listener has heard or done anything.
-NOTHING = Seen({"storms": 0, "events": 0, "reloads": 0, "failures": 0, "unprotected": 0.0})
+# Before the listener has received or done anything.
+NOTHING = Seen({"bursts": 0, "checks": 0, "events": 0, "reloads": 0, "failures": 0, "unprotected": 0.0})
 
 
 def seen(machine: Machine) -> Seen:
     return Seen(json.loads(machine.run(STATE).stdout))
 
 
-def wait_answered(machine: Machine, before: Seen, events: int = 1) -> Seen:
-    """Wait until the listener has heard `events` more, and answered all it has heard."""
+def wait_handled(machine: Machine, before: Seen, events: int = 1) -> Seen:
+    """Wait until the listener has received `events` more, and handled all it has received."""
     return _wait(
-        machine, lambda now: now.storms > before.storms and now.events >= before.events + events and not now.pending
+        machine,
+        lambda now: (
+            now.bursts > before.bursts and now.events >= before.events + events and not (now.burst or now.asking)
+        ),
     )
 
 
+def wait_checked(machine: Machine, before: Seen = NOTHING) -> Seen:
+    """Wait until the helper has answered once more, and nothing is open."""
+    return _wait(machine, lambda now: now.checks > before.checks and not (now.burst or now.asking))
+
+
 def wait_reloaded(machine: Machine, before: Seen) -> Seen:
-    """Wait until the image was loaded anew, and all was answered."""
-    return _wait(machine, lambda now: now.reloads > before.reloads and not now.pending)
+    """Wait until the image was reloaded, and all was handled."""
+    return _wait(machine, lambda now: now.reloads > before.reloads and now.idle)
 
 
 def wait_current(machine: Machine, before: Seen, events: int = 0) -> Seen:
-    """Wait until `events` more are answered, and the image is right by the listener's own last look."""
+    """Wait until `events` more are handled, and the image is right by the helper's last answer."""
     return _wait(
         machine,
         lambda now: (
             now.events >= before.events + events
-            and now.storms > before.storms
-            and not now.pending
+            and now.checks > before.checks
+            and now.idle
             and now.healthy
-            and now.last["outcome"] in ("current", "reloaded", "trusted", "")
+            and now.last_check["outcome"] in ("current", "reloaded", "unverified")
         ),
     )
 
 
 def wait_failed(machine: Machine, before: Seen) -> Seen:
-    """Wait until a storm was answered in vain."""
+    """Wait until a request has failed."""
     return _wait(machine, lambda now: now.failures > before.failures)
 
 
@@ -94,26 +109,38 @@ def wait_settled(machine: Machine) -> None:
     machine.wait_until(SETTLED, SETTLED_S)
 
 
-def wait_paid(machine: Machine) -> None:
+def wait_allowed(machine: Machine) -> None:
     """Wait until the next reload is permitted: a share of the time is one of whole reloads, each with its wait."""
-    machine.wait_until(PAID, SETTLED_S)
+    machine.wait_until(ALLOWED, SETTLED_S)
 
 
 def _wait(machine: Machine, done: Callable[[Seen], bool]) -> Seen:
-    end = time.monotonic() + STORM_S
+    end = time.monotonic() + BURST_S
     while not done(now := seen(machine)):
-        assert time.monotonic() < end, f"not answered within {STORM_S:.0f} s; now {now}"
+        assert time.monotonic() < end, f"not handled within {BURST_S:.0f} s; now {now}"
         time.sleep(POLL_S)
     return now
 
 
 def load(machine: Machine, *options: str) -> None:
-    """Load the image as kdump-config does, with options of our own: an operator at the keyboard."""
+    """Load an image that is safe as kdump-config does, with options of our own: an operator at the keyboard."""
     machine.run(load_command(*options), timeout=120)
 
 
-def load_command(*options: str) -> str:
-    return f"eval \"$(sed 's/ -p / -p {' '.join(options)} /' /var/crash/kexec_cmd)\""
+def load_command(*options: str, append: str = "acpi_no_memhotplug") -> str:
+    """The line of /bin/sh for that."""
+    add = f's/--command-line="/&{append} /'
+    return f"eval \"$(sed 's/ -p / -p {' '.join(options)} /; {add}' /var/crash/kexec_cmd)\""
+
+
+def configure(machine: Machine, text: str) -> None:
+    """Put a drop-in in force."""
+    machine.write_file("/etc/kdumphpd.toml.d/scenario.toml", text)
+    machine.run("systemctl reload kdumphpd")
+
+
+# What a scenario has loaded stays as it is until CPUs or memory change.
+AS_LOADED = '[reload]\nmake_updatable = false\nappend = ""\nmax_unprotected = 1\n'
 
 
 def loaded(machine: Machine) -> bool:
@@ -163,10 +190,10 @@ def online_memory(machine: Machine) -> None:
 
 
 def plug_offline(machine: Machine, blocks: int) -> None:
-    """Plug memory that stays offline, as Debian 12 leaves it, and wait until all of that is answered."""
+    """Plug memory that stays offline, as Debian 12 leaves it, and wait until all of that is handled."""
     before = seen(machine)
     machine.add_memory(blocks * machine.guest.arch.dimm_mib)
-    wait_answered(machine, before, events=blocks)
+    wait_handled(machine, before, events=blocks)
 
 
 def grow(machine: Machine, mib: int = 0) -> None:
@@ -181,13 +208,13 @@ def grow(machine: Machine, mib: int = 0) -> None:
 
 
 def reloads(machine: Machine) -> list[dict[str, str]]:
-    """The journal entries of the storms that ended in a reload, oldest first."""
+    """The journal entries of the requests that ended in a reload, oldest first."""
     return [json.loads(line) for line in journal.read(machine, "-u kdumphpd KDUMPHPD_OUTCOME=reloaded", "json")]
 
 
 def reloads_begun(machine: Machine) -> int:
-    """How often root's part has begun to reload, whoever asked and whatever came of it."""
-    lines = journal.read(machine, journal.ROOTS_PART)
+    """How often the helper has begun to reload, whoever asked and whatever came of it."""
+    lines = journal.read(machine, journal.HELPER)
     return sum(line.startswith("reloading the kdump image") for line in lines)
 
 
@@ -211,5 +238,5 @@ def record(result: Result, before: Seen, after: Seen, *, load: str = "", verdict
     result.events = after.events - before.events
     result.reloads = after.reloads - before.reloads
     result.unprotected_ms = round((after.unprotected - before.unprotected) * 1000, 1)
-    result.stale_ms = round(after.last["stale"] * 1000, 1) if after.last else 0.0
+    result.stale_ms = round(after.last_burst["stale"] * 1000, 1) if after.last_burst else 0.0
     result.verdict = verdict

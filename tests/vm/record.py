@@ -28,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd.ids import IdSet
-from kdumphpd.image import btf
+from kdumphpd.image import btf, reader
 from kdumphpd.image.kcore import Pread, parse_kcore
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, MEMBERS, RESERVATIONS, kernel_layout, parse_structs
-from kdumphpd.image.reader import snapshot
 from tests.vm import kdump, payload, snapshot
 from tests.vm.guests import GUESTS, Guest
 from tests.vm.payload import CHECKOUT, Payload
@@ -157,7 +156,7 @@ def record_image(machine: Machine, seen: dict[str, Any], folder: Path) -> None:
             (root / path).write_bytes(data)
         layout = kernel_layout(root)
     memory = parse_kcore(_pread(machine, reads))
-    look = snapshot(memory, layout)
+    look = reader.snapshot(memory, layout)
     assert look, "no image is loaded"
     parts = {
         "kimage.bin": memory.read_virtual(look.pointer, layout.structs["kimage"].size),

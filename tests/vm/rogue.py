@@ -9,12 +9,12 @@ import socket
 import sys
 import time
 
-SOCKET = "/run/kdumphpd-rearm.socket"
+SOCKET = "/run/kdumphpd-helper.socket"
 HELD = 32  # connections that are kept open and never read
 
 REQUESTS = (
-    *(b"verify\n", b"rearm\n", b"upgrade\n"),
-    *(b"", b"rea", b"rearm", b"\n", b"\0" * 4096, b"rearm rearm\n", b"reboot\n", b"x" * 200_000, b"\xff\xfe\n"),
+    *(b"verify\n", b"check\n", b"update\n", b"update-unsettled\n", b"configuration\n", b"rearm-now\n"),
+    *(b"", b"che", b"check", b"\n", b"\0" * 4096, b"check check\n", b"reboot\n", b"x" * 200_000, b"\xff\xfe\n"),
 )
 
 
@@ -28,8 +28,8 @@ def main(seconds: float) -> None:
             connection.settimeout(1)
             connection.connect(SOCKET)
             made += 1
-            # A mere rearm is the one that costs most.
-            connection.sendall(random.choice((b"rearm\n", b"upgrade\n", random.choice(REQUESTS))))
+            # These cost most.
+            connection.sendall(random.choice((b"update\n", b"check\n", random.choice(REQUESTS))))
         except OSError:  # hung up on, or the queue is full
             refused += 1
         held.append(connection)

@@ -7,7 +7,7 @@ from tests.vm import journal, kdump
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
-UNITS = ("kdumphpd.service", "kdumphpd-rearm.socket")
+UNITS = ("kdumphpd.service", "kdumphpd-helper.socket")
 
 # The capture kernel with the whole system on it, as where a dump is looked at before it is saved. kdump-tools would
 # save it at once, and reboot.

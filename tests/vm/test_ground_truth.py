@@ -9,7 +9,7 @@ from tests.vm import kdump
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
-# A way to load → what crash_hotplug says, kimage.file_mode, whether the kernel keeps it current; x86, measured.
+# A way to load → what crash_hotplug says, kimage.file_mode, whether the kernel updates it; x86, measured.
 CAPABLE = {
     ("-s",): (("1", "1"), True, True),
     ("-c",): (("0", "0"), False, False),
@@ -27,13 +27,14 @@ INCAPABLE = {
 
 def test_truth_table(machine: Machine, result: Result) -> None:
     """Flag, kimage and verdict agree, however the image was loaded."""
+    kdump.configure(machine, kdump.AS_LOADED)
     known = INCAPABLE if kdump.crash_hotplug(machine) == ("absent", "absent") else CAPABLE
     found = {}
     for options in known:
         kdump.load(machine, *options)
         seen = kdump.inspect(machine)
         kimage = seen["image"]["kimage"]
-        found[options] = (kdump.crash_hotplug(machine), kimage["file_mode"], kimage["updatable"])
+        found[options] = (kdump.crash_hotplug(machine), kimage["file_mode"], seen["image"]["updatable"])
         assert seen["verdict"]["state"] == "current", options
     assert found == known
     result.verdict = "flag, kimage and verdict agree"
@@ -41,18 +42,18 @@ def test_truth_table(machine: Machine, result: Result) -> None:
 
 @pytest.mark.guests("debian13", "debian13-backports")
 def test_remove(machine: Machine, result: Result) -> None:
-    """A DIMM goes: the flag says fine, the image still has its range; one reload mends it."""
+    """A DIMM is removed: the flag says fine, the image still has its range; one reload fixes it."""
     machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
     kdump.load(machine, "-s")
     before = kdump.seen(machine)
     dimm = machine.add_memory(1024)
-    grown = kdump.wait_answered(machine, before, events=16)
+    grown = kdump.wait_handled(machine, before, events=16)
     assert grown.reloads == before.reloads
     [(first, last)] = kdump.dimms(machine)
     machine.remove_memory(dimm)
-    after = kdump.wait_answered(machine, grown, events=16)
+    after = kdump.wait_handled(machine, grown, events=16)
     assert after.reloads == before.reloads + 1
-    assert "the kernel says that it updates the kdump image itself, but" in after.sentence
+    assert "because it did not describe the machine" in after.sentence
     assert f"0x{first:x}-0x{last:x} (1 GiB) is in the elfcorehdr but no longer in the machine" in after.sentence
     verdict = kdump.inspect(machine)["verdict"]["state"]
     assert verdict == "current"
@@ -61,17 +62,18 @@ def test_remove(machine: Machine, result: Result) -> None:
 
 @pytest.mark.guests("debian13")
 def test_skip(machine: Machine, result: Result) -> None:
-    """An image that the kernel may not touch, and a CPU that goes and comes back: it is still right."""
+    """An image that the kernel may not touch, and a CPU that is offlined and onlined: it is still right."""
+    kdump.configure(machine, kdump.AS_LOADED)
     start = kdump.seen(machine)
     kdump.plug_cpu(machine)
-    kdump.wait_answered(machine, start)
+    kdump.wait_handled(machine, start)
     kdump.load(machine, "-c")
     before = kdump.seen(machine)
     machine.run("echo 0 > /sys/devices/system/cpu/cpu1/online; echo 1 > /sys/devices/system/cpu/cpu1/online")
-    after = kdump.wait_answered(machine, before, events=2)
+    after = kdump.wait_handled(machine, before, events=2)
     assert kdump.crash_hotplug(machine) == ("0", "0")
     assert after.reloads == before.reloads
-    assert after.sentence.endswith("the kdump image still describes the machine, nothing to do")
+    assert after.sentence.endswith(": the loaded kdump image is up to date")
     kdump.record(result, before, after, load="-c", verdict="current")
 
 
@@ -102,7 +104,7 @@ def miss_an_update(machine: Machine) -> tuple[kdump.Seen, kdump.Seen]:
         if plug_during_a_load(machine, moment):
             with contextlib.suppress(AssertionError):
                 return before, kdump.wait_reloaded(machine, before)
-        kdump.wait_answered(machine, before, events=2)
+        kdump.wait_handled(machine, before, events=2)
     raise AssertionError("in no load was there a moment at which the kernel misses an event")
 
 
@@ -110,7 +112,7 @@ def prepared(machine: Machine) -> None:
     """A second CPU, for the load would keep the only one to itself, and an image that the kernel may update."""
     start = kdump.seen(machine)
     kdump.plug_cpu(machine)
-    kdump.wait_answered(machine, start)
+    kdump.wait_handled(machine, start)
     kdump.load(machine, "-s")
 
 
@@ -130,14 +132,14 @@ def test_failed_update(machine: Machine, result: Result) -> None:
 
 @pytest.mark.guests("debian13")
 def test_lockdown(machine: Machine, result: Result) -> None:
-    """Under lockdown kernel memory can't be read: the flag decides, and the journal says so."""
+    """Under lockdown kernel memory can't be read: what the kernel reports decides, and the journal says so."""
     kdump.load(machine, "-s")
-    machine.run("rm -f /run/kdumphpd-rearm/layout.json; echo confidentiality > /sys/kernel/security/lockdown")
+    machine.run("rm -f /run/kdumphpd-helper/layout.json; echo confidentiality > /sys/kernel/security/lockdown")
     before = kdump.seen(machine)
     machine.add_memory(1024)
-    after = kdump.wait_answered(machine, before, events=16)
+    after = kdump.wait_handled(machine, before, events=16)
     assert after.reloads == before.reloads
-    assert "the kernel updated the kdump image itself (not verified: " in after.sentence
+    assert "the kernel updated the kdump image (the loaded image cannot be read: " in after.sentence
     verdict = kdump.inspect(machine)["verdict"]
     assert (verdict["state"], verdict["reason"]) == ("unreadable", "lockdown")
     kdump.record(result, before, after, load="-s", verdict="unreadable")
@@ -147,7 +149,7 @@ def test_lockdown(machine: Machine, result: Result) -> None:
 def test_lockdown_kptr_restrict(machine: Machine, result: Result) -> None:
     """Addresses are hidden, and the kernel's update fails: its message is what gives it away."""
     prepared(machine)
-    machine.run("rm -f /run/kdumphpd-rearm/layout.json; sysctl -w kernel.kptr_restrict=2")
+    machine.run("rm -f /run/kdumphpd-helper/layout.json; sysctl -w kernel.kptr_restrict=2")
     before, after = miss_an_update(machine)
     assert after.reloads == before.reloads + 1
     assert "crash hp: kexec_trylock() failed" in after.sentence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each distribution's own means on a real kernel: found by "auto", one reload a storm, its udev rule stood in for.
+"""Each distribution's own means on a real kernel: found by "auto", one reload a burst, its udev rule stood in for.
 
 Fedora's kdumpctl and openSUSE's load.sh are stood for by scripts of ours (tests/vm/fakes) that keep what those
 promise, and load for real.
@@ -45,11 +45,12 @@ def settings(machine: Machine, *lines: str) -> None:
 def plug_and_see_one_reload(machine: Machine, loader: str) -> tuple[Seen, Seen, str]:
     """Start kdumphpd on an image that the kernel may not touch, and plug memory; what it counted, and the verdict."""
     assert kdump.crash_hotplug(machine) == ("0", "0")
+    machine.write_file("/etc/kdumphpd.toml.d/scenario.toml", kdump.AS_LOADED)
     machine.run("systemctl start kdumphpd")
-    before = kdump.wait_answered(machine, kdump.NOTHING, events=0)
+    before = kdump.wait_checked(machine)
     assert before.reloads == 0
     machine.add_memory(1024)
-    after = kdump.wait_answered(machine, before, events=16)
+    after = kdump.wait_handled(machine, before, events=16)
     assert after.reloads == 1
     [reload] = kdump.reloads(machine)
     assert reload["KDUMPHPD_LOADER"] == loader
@@ -151,7 +152,7 @@ def test_loader_kdump_tools(machine: Machine, result: Result) -> None:
     kdump.load(machine, "-c")
     machine.run("rm /var/crash/kexec_cmd")
     after = plug(once)
-    done = [(row["KDUMPHPD_LOADER"], row["KDUMPHPD_WAY"]) for row in kdump.reloads(machine)[-2:]]
+    done = [(row["KDUMPHPD_LOADER"], row["KDUMPHPD_METHOD"]) for row in kdump.reloads(machine)[-2:]]
     direct = "kexec -c --hotplug" if knows_hotplug else "kexec -c"
     assert done == [("kdump-tools", direct), ("kdump-tools", "kdump-config reload")]
     assert after.reloads == before.reloads + 2

@@ -13,7 +13,7 @@ from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
 OLDER = "0.0.1"
-UNITS = "kdumphpd.service kdumphpd-rearm.socket kdumphpd-rearm@1.service"
+UNITS = "kdumphpd.service kdumphpd-helper.socket kdumphpd-helper@1.service"
 
 # What a package leaves wherever it was: apt's and dpkg's own records, the journal, and the folder in which systemctl,
 # run at a terminal, lets itself be asked for passwords.
@@ -49,14 +49,14 @@ def test_package_life(bare: Machine, result: Result) -> None:
     before = files(bare)  # with the mark that reading the journal leaves
     bare.run(payload.UNPACK)
     bare.run(payload.install(bare.guest, "older"), timeout=300)
-    bare.run(payload.FIRST_LOOK, timeout=120)
+    bare.run(payload.FIRST_CHECK, timeout=120)
     assert bare.run("kdumphpctl --version").stdout.split() == ["kdumphpctl", OLDER]
-    assert any("kdumphpd listens" in line for line in journal.read(bare, "-x -u kdumphpd", "short"))
-    bare.run("systemctl is-enabled kdumphpd.service kdumphpd-rearm.socket")
+    assert any("receives CPU and memory uevents" in line for line in journal.read(bare, "-x -u kdumphpd", "short"))
+    bare.run("systemctl is-enabled kdumphpd.service kdumphpd-helper.socket")
     bare.run(f"test -L {kdump.MASK}")
 
     # The administrator's word outlives the upgrade.
-    configuration = "[storm]\nquiet = 0.5\n"
+    configuration = "[events]\nsettle_time = 0.5\n"
     bare.write_file("/etc/kdumphpd.toml", configuration)
     # The new listener waits at its door, so the memory comes when nobody listens.
     bare.write_file(
@@ -71,7 +71,7 @@ def test_package_life(bare: Machine, result: Result) -> None:
     kdump.online_memory(bare)
     bare.run("touch /run/go")
     upgrade.wait(300)
-    after = kdump.wait_answered(bare, kdump.NOTHING, events=0)
+    after = kdump.wait_checked(bare)
     assert bare.run("kdumphpctl --version").stdout.split() == ["kdumphpctl", __version__]
     assert bare.read_file("/etc/kdumphpd.toml") == configuration
     [(first, last)] = kdump.dimms(bare)
@@ -83,7 +83,7 @@ def test_package_life(bare: Machine, result: Result) -> None:
     bare.add_memory(1024)
     bare.wait_until("[ $(ls -d /sys/devices/system/memory/memory* | wc -l) = 24 ]")
     kdump.online_memory(bare)
-    bare.wait_until("systemctl is-active -q 'kdumphpd-rearm@*'")
+    bare.wait_until("systemctl is-active -q 'kdumphpd-helper@*'")
     bare.run(payload.apt("remove kdumphpd", "newer"), timeout=300)
     assert kdump.loaded(bare)
     assert bare.run("systemctl list-units --all --no-legend --state=active,failed 'kdumphpd*'").stdout == ""
@@ -102,7 +102,7 @@ def test_reboot(machine: Machine, result: Result) -> None:
     """It comes up by itself, after the distribution's first load, and finds the image right."""
     machine.reboot()
     machine.run("systemctl is-system-running --wait", timeout=300, check=False)
-    after = kdump.wait_answered(machine, kdump.NOTHING, events=0)
+    after = kdump.wait_checked(machine)
     status = machine.run("kdumphpctl status")
     result.verdict = kdump.inspect(machine)["verdict"]["state"]
     assert result.verdict == "current", status.stdout
@@ -117,11 +117,11 @@ def test_reboot(machine: Machine, result: Result) -> None:
 @pytest.mark.guests("debian12", "debian13")
 def test_hardening(machine: Machine, result: Result) -> None:
     """The units as systemd judges them, and the rules as udev does, where it can."""
-    exposure = {unit: security(machine, unit) for unit in ("kdumphpd.service", "kdumphpd-rearm@1.service")}
+    exposure = {unit: security(machine, unit) for unit in ("kdumphpd.service", "kdumphpd-helper@1.service")}
     result.verdict = ", ".join(f"{unit} {level}" for unit, level in exposure.items())
     assert exposure["kdumphpd.service"] <= 1.0
     # 2.5 with PrivateTmp=, which can't be had: see the unit.
-    assert exposure["kdumphpd-rearm@1.service"] <= 2.6
+    assert exposure["kdumphpd-helper@1.service"] <= 2.6
     verified = machine.run(f"systemd-analyze verify --man=no {UNITS}", timeout=120)
     assert "kdumphpd" not in verified.stdout + verified.stderr
     if machine.run("udevadm verify --help", check=False).returncode == 0:

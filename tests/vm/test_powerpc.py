@@ -11,7 +11,7 @@ from tests.vm.results import Result
 
 pytestmark = pytest.mark.guests("debian13-ppc64el")
 
-# A way to load → what crash_hotplug says, and whether the kernel keeps the image current. This kernel has no
+# A way to load → what crash_hotplug says, and whether the kernel updates the image. This kernel has no
 # kexec_file_load: -a silently falls back, and what the kernel may do then hangs on --hotplug alone.
 KNOWN = {
     ("-c",): (("0", "0"), False),
@@ -29,6 +29,7 @@ RESERVATION = "cd /proc/device-tree/chosen; cat linux,crashkernel-{base,size} | 
 def test_truth_table_powerpc(machine: Machine, result: Result) -> None:
     """Flag, kimage and verdict agree, however the image was loaded."""
     found = {}
+    kdump.configure(machine, kdump.AS_LOADED)
     for options in KNOWN:
         kdump.load(machine, *options)
         seen = kdump.inspect(machine)
@@ -59,13 +60,14 @@ def test_ppc_cpu_baseline(bare: Machine, result: Result) -> None:
 
 def test_ppc_cpu(machine: Machine, result: Result) -> None:
     """The CPU is in the FDT in memory after one reload, and a crash on it is dumped."""
+    kdump.configure(machine, kdump.AS_LOADED)
     kdump.load(machine, "-c")
     before = kdump.seen(machine)
     machine.add_cpu()
-    after = kdump.wait_answered(machine, before)
-    assert after.last["events"] == 1
-    assert after.sentence.startswith("CPU 1 came: ")
-    assert "(CPU 1 not in the FDT), reloaded in " in after.sentence
+    after = kdump.wait_handled(machine, before)
+    assert after.last_burst["events"] == 1
+    assert after.sentence.startswith("CPU 1 onlined: reloaded the kdump image in ")
+    assert "(CPU 1 not in the FDT)" in after.sentence
     assert after.reloads == before.reloads + 1
     seen = kdump.inspect(machine)
     assert seen["verdict"]["state"] == "current"
@@ -80,8 +82,8 @@ def test_ppc_memory(machine: Machine, result: Result) -> None:
     kdump.load(machine, "-c", "--hotplug")
     before = kdump.seen(machine)
     machine.add_memory(512)
-    after = kdump.wait_answered(machine, before, events=4)
-    assert after.sentence.endswith(": the kernel updated the kdump image itself")
+    after = kdump.wait_handled(machine, before, events=4)
+    assert after.sentence.endswith(": the kernel updated the kdump image")
     assert after.reloads == before.reloads
     [(first, last)] = kdump.dimms(machine)
     assert kdump.image_has(machine, first, last)
@@ -92,18 +94,19 @@ def test_ppc_memory(machine: Machine, result: Result) -> None:
 
 def test_ppc_memory_limit(machine: Machine, result: Result) -> None:
     """One that it may not: the reload leaves the memory out (linux,memory-limit). It is said, and not tried again."""
+    kdump.configure(machine, kdump.AS_LOADED)
     kdump.load(machine, "-c")
     before = kdump.seen(machine)
     machine.add_memory(512)
-    once = kdump.wait_answered(machine, before, events=4)
+    once = kdump.wait_handled(machine, before, events=4)
     [(first, last)] = kdump.dimms(machine)
     lack = f"0x{first:x}-0x{last:x} (512 MiB) is missing from the elfcorehdr"
     assert lack in once.sentence
-    assert once.last["outcome"] == "stale"
+    assert once.last_burst["outcome"] == "stale"
     assert once.reloads == before.reloads + 1
 
     machine.add_cpu()
-    after = kdump.wait_answered(machine, once)
+    after = kdump.wait_handled(machine, once)
     assert lack in after.sentence
     assert after.reloads == once.reloads
     verdict = kdump.inspect(machine)["verdict"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Under pressure: others load too, a loader hangs, a storm does not end.
+"""Under pressure: others load too, a loader hangs, a burst does not end.
 
 On a kernel that never updates an image, so that every DIMM makes it out of date.
 """
@@ -29,8 +29,8 @@ done 2>&1 | grep -c 'resource busy'
 """
 # Many looks at the image, so that some fall between their loads, which make it current as ours do.
 KEEN = """
-[storm]
-quiet = 0.2
+[events]
+settle_time = 0.2
 max_delay = 1
 [reload]
 max_unprotected = 1
@@ -48,7 +48,7 @@ exec /usr/sbin/kexec.real "$@"
 # What leaves the machine without an image for longest, so that the bound has something to do.
 SLOW = """
 [reload]
-method = "file"
+syscall = "file"
 """
 
 DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
@@ -56,12 +56,12 @@ DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
 
 def met_others(machine: Machine) -> int:
     """How often a load of ours has found the kernel's lock taken."""
-    return journal.count(machine, journal.ROOTS_PART, "holds the lock of the kernel")
+    return journal.count(machine, journal.HELPER, "holds the lock of the kernel")
 
 
 @pytest.mark.guests("debian12")
 def test_contention(machine: Machine, result: Result) -> None:
-    """Somebody else loads in a loop during a storm: whoever finds the lock taken waits, and the image is right."""
+    """Somebody else loads in a loop during a burst: whoever finds the lock taken waits, and the image is right."""
     online_by_itself(machine)
     machine.write_file("/etc/kdumphpd.toml.d/keen.toml", KEEN)
     machine.run("systemctl reload kdumphpd")
@@ -112,19 +112,19 @@ def test_hanging_loader(machine: Machine, result: Result) -> None:
 
 
 @pytest.mark.guests("debian12")
-def test_endless_storm(machine: Machine, result: Result) -> None:
+def test_endless_burst(machine: Machine, result: Result) -> None:
     """A minute of DIMMs that come and go."""
-    storm(60, machine, result)
+    burst(60, machine, result)
 
 
 @pytest.mark.long
 @pytest.mark.guests("debian12")
-def test_endless_storm_long(machine: Machine, result: Result) -> None:
+def test_endless_burst_long(machine: Machine, result: Result) -> None:
     """Five minutes of them."""
-    storm(300, machine, result)
+    burst(300, machine, result)
 
 
-def storm(seconds: float, machine: Machine, result: Result) -> None:
+def burst(seconds: float, machine: Machine, result: Result) -> None:
     """DIMMs come and go without pause: a bounded share of the time is without an image, and the last one is right."""
     online_by_itself(machine)
     machine.write_file("/etc/kdumphpd.toml.d/slow.toml", SLOW)
@@ -138,18 +138,18 @@ def storm(seconds: float, machine: Machine, result: Result) -> None:
             if len(plugged) == SLOTS:
                 unplug(machine, plugged)
         kdump.wait_settled(machine)
-        kdump.wait_paid(machine)
+        kdump.wait_allowed(machine)
     after = kdump.seen(machine)
     deferred = journal.read(machine, f"MESSAGE_ID={DEFERRED}")
     kdump.record(result, before, after, load="kdump-tools")
     result.unprotected_ms = round(sampled.unprotected * 1000, 1)
     result.verdict = (
-        f"current; {sampled.share:.1%} of {sampled.seconds:.0f} s without an image, {len(deferred)} put off"
+        f"current; {sampled.share:.1%} of {sampled.seconds:.0f} s without an image, {len(deferred)} deferred"
     )
     assert sampled.share <= MAX_UNPROTECTED
     assert after.reloads >= before.reloads + 2
     assert deferred
-    assert all("looking again in" in line for line in deferred)
+    assert all("reload deferred by" in line for line in deferred)
     for first, last in kdump.dimms(machine):
         assert kdump.image_has(machine, first, last)
 

@@ -11,6 +11,7 @@ from kdumphpd.load.recording import Recipe
 
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
 DEFAULTS = "/etc/default/kdump-tools"
+INITRD = "/var/lib/kdump/initrd.img"  # a link to that of the running kernel
 
 # It prints a command with USE_KDUMP=0 too, and exits with 0.
 ASK = f"""
@@ -20,6 +21,8 @@ case "$(printf '%s\\n' "$said" | sed -n 's/^USE_KDUMP:[[:space:]]*//p')" in
 '' | 0) echo 'USE_KDUMP is not set or 0 in {DEFAULTS}: kdump-tools is switched off'; exit 1 ;;
 esac
 command=$(printf '%s\\n' "$said" | sed '1,/^kexec command to be used:/d')
+# Without its initrd, which `load` would build, `test` names a command that loads none.
+if [ -L {INITRD} ] && [ ! -e {INITRD} ]; then command="$command --initrd={INITRD}"; fi
 case $command in *kexec*) eval "$command" ;; *) echo 'kdump-config test names no kexec command'; exit 1 ;; esac
 """
 
@@ -31,7 +34,7 @@ LOADER = Loader(
         argv=("/bin/sh", "-c", ASK),
         # As its unit has it: what an unquoted line there means is known to systemd alone.
         properties=(f"EnvironmentFile=-{DEFAULTS}",),
-        inputs=(DEFAULTS, KDUMP_CONFIG, "/var/lib/kdump/vmlinuz", "/var/lib/kdump/initrd.img"),
+        inputs=(DEFAULTS, KDUMP_CONFIG, "/var/lib/kdump/vmlinuz", INITRD),
     ),
     reload=(KDUMP_CONFIG, "reload"),
     load=(KDUMP_CONFIG, "load"),

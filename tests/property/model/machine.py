@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The helper's operations on the model, and all that can be in their way."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kdumphpd.config import Config, LoaderChoice, Verify
+from kdumphpd.helper import record
+from kdumphpd.helper.observe import Observation
+from kdumphpd.helper.record import Pending, Record
+from kdumphpd.helper.serve import serve
+from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.fingerprint import Fingerprint
+from kdumphpd.image.verdict import State, unreadable
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.kernel.limits import Limits
+from kdumphpd.load import units
+from kdumphpd.load.choose import NoLoader
+from kdumphpd.load.method import Kind, Method
+from kdumphpd.load.run import LoadFailed, NotReady
+from kdumphpd.load.units import States, UnitState
+from kdumphpd.protocol import Outcome, Request, Result, Settings
+from kdumphpd.runtime import FOLDER, RECORD
+from tests.property.model.kernel import Kernel
+
+LONGEST = 3 * 3600.0  # seconds; systemd ends a helper that takes longer
+UNIT = "kdump-tools.service"
+
+KEXEC_FAULTS = ("refused", "dropped", "late", "lies")
+
+
+class Stopped(BaseException):
+    """The helper does not come back from an operation."""
+
+
+class Killed(Stopped):
+    """It is gone, and what it had in mind with it."""
+
+
+class Hung(Stopped):
+    """It waits for ever, and holds its lock, until systemd ends it."""
+
+
+class HelperUnavailable(Exception):
+    """The request got no answer."""
+
+
+@dataclass
+class Obstacles:
+    """What does not work now."""
+
+    silent: bool = False  # systemd does not answer
+    kexec: str = ""  # one of KEXEC_FAULTS
+    not_recorded: bool = False  # the loader does not say what it would load
+    not_ready: bool = False  # a file is being written
+    unwritable: bool = False  # /run is full
+    disabled: bool = False  # kernel.kexec_load_disabled
+    no_loader: bool = False
+    bad_configuration: bool = False
+
+
+@dataclass
+class Distribution:
+    """Its unit and its loader."""
+
+    active: str = "inactive"
+    enabled: str = "enabled"
+    changes: int = 0  # of its state
+    updatable: bool = False  # whether its loader leaves an image that the kernel may update
+    safe: bool = False
+    misses: frozenset[int] = frozenset()  # memory blocks that kexec_load does not see
+
+    def state(self) -> UnitState:
+        invocation = str(self.changes) if self.active == "active" else ""
+        return UnitState(UNIT, self.active, self.enabled, str(self.changes), invocation)
+
+    def becomes(self, active: str) -> None:
+        self.active = active
+        self.changes += 1
+
+
+@dataclass
+class Machine:
+    root: Path
+    kernel: Kernel
+    config: Config
+    distribution: Distribution
+    obstacles: Obstacles = field(default_factory=Obstacles)
+    # What happens at which operation of the next request, counted from 1.
+    plan: dict[int, Callable[[], None]] = field(default_factory=dict)
+    wanted: bool | None = False  # an image is to be loaded; None: nobody could know
+    helper_works: bool = False
+    held_until: float = 0.0
+    loads: int = 0  # of ours that left an image
+    _steps: int = 0
+    _loading: bool = False
+
+    def __post_init__(self) -> None:
+        (self.root / FOLDER).mkdir(parents=True)
+
+    # --- a request -----------------------------------------------------------------------------------------------
+
+    def request(self, request: Request) -> Result:
+        """Raises HelperUnavailable."""
+        if self.helper_works or self.kernel.clock.now < self.held_until:
+            return Result(Outcome.BUSY, armed=self.kernel.image is not None, wait=2.0)
+        if self.obstacles.bad_configuration:
+            return Result(Outcome.FAILED, detail="the configuration is in error", armed=self.is_loaded())
+        self._steps, self.helper_works = 0, True
+        wanted, loads = self.wanted, self.loads
+        try:
+            known = record.read(self.root)
+            result = serve(request, self, known, self.config, lambda _: None)
+        except Stopped as stopped:
+            if isinstance(stopped, Hung):
+                self.held_until = self.kernel.clock.now + LONGEST
+            elif self.wanted is False and self.kernel.image is not None and self.kernel.image.ours:
+                self.wanted = None  # whoever comes next can't tell that it is not the operator's image
+            raise HelperUnavailable from stopped
+        finally:
+            self.helper_works = False
+            self.plan.clear()
+        self._check(wanted, loads, result)
+        patience = LONGEST + 60.0
+        events = self.config.events
+        settings = Settings(events.settle_time, events.max_delay, self.config.verify.interval, patience)
+        return replace(result, pending=known.pending is not None, settings=settings)
+
+    def _check(self, wanted: bool | None, loads: int, result: Result) -> None:
+        """What holds for every request that has ended."""
+        image = self.kernel.image
+        if result.outcome is Outcome.RELOADED:
+            assert self.loads > loads, "reloaded was said, and no image was loaded"
+        if wanted is False and self.wanted is False:
+            assert self.loads == loads, "an image that the operator had unloaded was loaded"
+        if self.wanted is False:
+            assert image is None or not image.ours, "the operator has stopped kdump meanwhile, and an image is loaded"
+
+    def step(self) -> None:
+        self._steps += 1
+        if (happens := self.plan.pop(self._steps, None)) is not None:
+            happens()
+
+    def pass_time(self, seconds: float) -> None:
+        self.kernel.clock.now += seconds
+
+    # --- Operations: observing -----------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self.kernel.clock.now
+
+    def observe(self, known: Record, *, settled: bool) -> Observation:
+        self.step()
+        self.pass_time(0.1)
+        kernel = self.kernel
+        observed = Observation(
+            verdict=kernel.verdict(),
+            capability=kernel.capability(settled=settled),
+            machine=kernel.fingerprint(),
+            image=kernel.read_image(),
+            errors=tuple(error for error in kernel.messages if error.sequence > known.handled),
+            kernel_can=kernel.kind.updates,
+            settled=settled,
+        )
+        asked = self.config.verify.image is Verify.ALWAYS or (
+            self.config.verify.image is Verify.IN_DOUBT and not observed.capability.covers(Subsystem)
+        )
+        if observed.verdict.state is State.NO_IMAGE or (kernel.kind.readable and asked):
+            return observed
+        return replace(observed, image=None, verdict=unreadable(UnreadableError(Reason.NOT_READ, "not permitted")))
+
+    def machine(self) -> Fingerprint:
+        return self.kernel.fingerprint()
+
+    def is_loaded(self) -> bool:
+        self.step()
+        return self.kernel.image is not None
+
+    def is_loaded_now(self) -> bool:
+        self.step()
+        return self.kernel.image is not None
+
+    def limits(self) -> Limits:
+        return Limits("kexec_load_disabled is 1" if self.obstacles.disabled else "", None, False)
+
+    def save(self, known: Record) -> bool:
+        self.step()
+        if self.obstacles.unwritable:
+            return False
+        record.write(self.root, known)
+        return True
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        self.step()
+
+    # --- Operations: others who load -----------------------------------------------------------------------------
+
+    def loader(self) -> LoaderChoice:
+        if self.obstacles.no_loader:
+            raise NoLoader("nobody here says what is to be loaded")
+        return LoaderChoice.KDUMP_TOOLS
+
+    def units(self) -> States:
+        return None if self.obstacles.silent else (self.distribution.state(),)
+
+    def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, States]:
+        self.step()
+        return False, self.units()
+
+    def changed(self, loader: LoaderChoice, before: States) -> tuple[bool, bool]:
+        self.step()
+        now = self.units()
+        return units.was_at_work(before, now), units.was_stopped(before, now)
+
+    def was_stopped(self, pending: Pending) -> bool:
+        self.step()
+        before = tuple(UnitState(unit.name, unit.active, unit.enabled) for unit in pending.units)
+        stopped = units.was_stopped(before or None, self.units())
+        if not stopped and self.wanted is False:
+            assert self.obstacles.silent, "the operator has stopped kdump, and systemd says so"
+            self.wanted = None
+        return stopped
+
+    def unload(self, loader: LoaderChoice) -> None:
+        self.step()
+        self.kernel.drop()
+
+    # --- Operations: loading -------------------------------------------------------------------------------------
+
+    def methods(
+        self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
+    ) -> list[Method]:
+        self.step()
+        self.pass_time(1.0)
+        distribution = Method(Kind.DISTRIBUTION, "kdump-config reload", lambda limit: None)
+        if self.obstacles.not_recorded:
+            return [distribution]
+        by_load = Method(Kind.KEXEC_LOAD, "kexec -c --hotplug", lambda limit: None, updatable=self.kernel.kind.updates)
+        return [by_load, Method(Kind.KEXEC_FILE_LOAD, "kexec -s", lambda limit: None), distribution]
+
+    def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        self.step()
+        if self.obstacles.not_ready and method.kind is not Kind.DISTRIBUTION:
+            raise NotReady("the initrd is being written")
+        return {}
+
+    def load(self, method: Method) -> None:
+        assert not self._loading, "two loads at once"
+        self._loading = True
+        try:
+            self._load(method)
+        finally:
+            self._loading = self.kernel.locked = False
+
+    def _load(self, method: Method) -> None:
+        kernel, own = self.kernel, method.kind is Kind.DISTRIBUTION
+        if own:
+            kernel.drop()
+            self.pass_time(3.0)
+        blocks, cpus = set(kernel.blocks), set(kernel.present)
+        if method.kind is Kind.KEXEC_LOAD:
+            blocks -= self.distribution.misses
+        self.step()  # laid out: what changes from now on is not in it
+        if self.obstacles.disabled or self.obstacles.kexec == "refused":
+            raise LoadFailed("kexec failed: Operation not permitted")
+        if self.obstacles.kexec == "lies":
+            return
+        kernel.locked = True
+        kernel.drop()
+        self.pass_time(0.2)
+        self.step()  # the old image is gone
+        if self.obstacles.kexec == "dropped":
+            raise LoadFailed("kexec failed with status -9")
+        kernel.locked = False
+        updatable = self.distribution.updatable if own else True
+        kernel.load(blocks, cpus, updatable=updatable, safe=self.distribution.safe if own else True, ours=True)
+        self.loads += 1
+        self.step()
+        if self.obstacles.kexec == "late":
+            raise LoadFailed("kexec failed with status -9")
+
+    @contextmanager
+    def keep_keys(self, known: Record) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            known.keys_reused = False
+
+    @contextmanager
+    def meter(self) -> Iterator["Meter"]:
+        yield Meter(self.kernel, self.kernel.clock.now, self.kernel.seconds_absent())
+
+    # --- the record, from outside --------------------------------------------------------------------------------
+
+    def corrupt_record(self) -> None:
+        if self.wanted is False and not self.kernel.image:
+            self.wanted = None  # it may have said that a reload is pending
+        with contextlib.suppress(FileNotFoundError):
+            (self.root / RECORD).write_bytes(b"\xff garbage")
+
+
+@dataclass
+class Meter:
+    """Until `stop`, as the real one: what it has measured is added to later."""
+
+    kernel: Kernel
+    began: float
+    absent: float
+    more_seconds: float = 0.0
+    more_unprotected: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.kernel.clock.now - self.began + self.more_seconds
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self.more_seconds += value - self.seconds
+
+    @property
+    def unprotected(self) -> float:
+        return self.kernel.seconds_absent() - self.absent + self.more_unprotected
+
+    @unprotected.setter
+    def unprotected(self, value: float) -> None:
+        self.more_unprotected += value - self.unprotected
