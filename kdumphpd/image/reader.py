@@ -28,9 +28,6 @@ PAUSE = 0.1  # seconds
 MAX_RESERVATIONS = 64  # CRASHKERNEL_CMA_RANGES_MAX is 4
 
 
-# What of a segment tells what it is.
-HEAD = cmdline.MIN_BOOT_PARAMS  # bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -153,7 +150,7 @@ def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
     # used for something else would not pass it.
     if subtract((s.range for s in kimage.segments), reservation):
         raise ChangedError("a segment lies outside of the memory reserved for it")
-    heads = [memory.read_physical(s.mem, min(s.memsz, HEAD)) for s in kimage.segments]
+    heads = [memory.read_physical(s.mem, min(s.memsz, elf.EHDR_SIZE)) for s in kimage.segments]
     if not any(any(head) for head in heads):
         raise UnreadableError(
             Reason.HIDDEN,
@@ -197,14 +194,22 @@ def _contents(memory: Kcore, segments: tuple[Segment, ...], heads: list[bytes]) 
             with suppress(ParseError):  # said when the image is made of it
                 tree = parse_fdt(found.fdt)
                 found.command_line, found.chosen = tree.bootargs, tree.chosen.encode()
-        elif found.boot_params is None and head[cmdline.MAGIC_AT : cmdline.MAGIC_AT + 4] == cmdline.MAGIC:
-            found.boot_params = head
-            found.command_line = _x86_command_line(memory, segments, head)
+        elif found.boot_params is None and (params := _boot_params(memory, segment)):
+            found.boot_params = params
+            found.command_line = _x86_command_line(memory, segments, params)
     return found
 
 
+def _boot_params(memory: Kcore, segment: Segment) -> bytes | None:
+    with suppress(ChangedError):  # then the command line is not known
+        data = memory.read_physical(segment.mem, min(segment.memsz, cmdline.MIN_BOOT_PARAMS))
+        if data[cmdline.MAGIC_AT : cmdline.MAGIC_AT + 4] == cmdline.MAGIC:
+            return data
+    return None
+
+
 def _x86_command_line(memory: Kcore, segments: tuple[Segment, ...], boot_params: bytes) -> str | None:
-    with suppress(ParseError):
+    with suppress(ParseError, ChangedError):
         at = cmdline.pointer(boot_params)
         for segment in segments:
             if segment.range.start <= at <= segment.range.end:

@@ -95,6 +95,7 @@ class Machine:
     helper_works: bool = False
     held_until: float = 0.0
     loads: int = 0  # of ours that left an image
+    saves: int = 0  # of the record
     _steps: int = 0
     _loading: bool = False
 
@@ -108,7 +109,7 @@ class Machine:
         if self.helper_works or self.kernel.clock.now < self.held_until:
             return Result(Outcome.BUSY, armed=self.kernel.image is not None, wait=2.0)
         if self.obstacles.bad_configuration:
-            return Result(Outcome.FAILED, detail="the configuration is in error", armed=self.is_loaded())
+            return Result(Outcome.FAILED, detail="the configuration is in error", armed=self.kernel.image is not None)
         self._steps, self.helper_works = 0, True
         wanted, loads = self.wanted, self.loads
         try:
@@ -191,6 +192,7 @@ class Machine:
         if self.obstacles.unwritable:
             return False
         record.write(self.root, known)
+        self.saves += 1
         return True
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -238,7 +240,9 @@ class Machine:
         distribution = Method(Kind.DISTRIBUTION, "kdump-config reload", lambda limit: None)
         if self.obstacles.not_recorded:
             return [distribution]
-        by_load = Method(Kind.KEXEC_LOAD, "kexec -c --hotplug", lambda limit: None, updatable=self.kernel.kind.updates)
+        by_load = Method(
+            Kind.KEXEC_LOAD, "kexec -c --hotplug", lambda limit: None, updatable=self.kernel.kind.updates
+        )
         return [by_load, Method(Kind.KEXEC_FILE_LOAD, "kexec -s", lambda limit: None), distribution]
 
     def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
@@ -300,6 +304,7 @@ class Machine:
             self.wanted = None  # it may have said that a reload is pending
         with contextlib.suppress(FileNotFoundError):
             (self.root / RECORD).write_bytes(b"\xff garbage")
+            self.saves += 1
 
 
 @dataclass

@@ -216,6 +216,14 @@ def device_tree(cores: Iterable[Node]) -> Node:
     return Node("", {"compatible": b"IBM,pSeries\0"}, [chosen, Node("cpus", {}, [*cores, cache]), decoy])
 
 
+def boot_params(command_line: str) -> bytes:
+    """x86 boot parameters, with the command line behind them."""
+    data = bytearray(4096)
+    data[0x202:0x206] = b"HdrS"
+    struct.pack_into("<I", data, 0x228, KERNEL_AT + 4096)
+    return bytes(data) + command_line.encode() + b"\0"
+
+
 KERNEL = {"little": 0xFFFF_FFFF_8100_0000, "big": 0xC000_0000_0001_0000}
 IMAGE_POINTER, CRASHK_RES, CRASHK_LOW_RES, CMA_COUNT, CMA_RANGES = 0x100, 0x200, 0x300, 0x400, 0x500
 SYMBOLS = {
@@ -250,6 +258,8 @@ class Kernel:
     paddr_known: bool = True
     block: int = 128 * MIB
     offline: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()  # memory blocks that do not exist yet
+    boot_params: bytes = b""  # of x86, at the beginning of the kernel's segment
 
     def write(self) -> "Kernel":
         """Make the files say what the fields do."""
@@ -272,6 +282,8 @@ class Kernel:
         self._file("sys/devices/system/memory/block_size_bytes", f"{self.block:x}\n")
         for start, end in self.ram:
             for n in range(start // self.block, end // self.block + 1):
+                if n in self.absent:
+                    continue
                 state = "offline" if n in self.offline else "online"
                 self._file(f"sys/devices/system/memory/memory{n}/state", f"{state}\n")
 
@@ -294,7 +306,7 @@ class Kernel:
             (LINEAR[self.byteorder], 0, bytes(KIMAGE_AT) + image + bytes(0x1000)),
             (LINEAR[self.byteorder] + ELF_AT, ELF_AT, header.ljust(MIB, b"\0")),
             (LINEAR[self.byteorder] + FDT_AT, FDT_AT, (self.tree or b"").ljust(MIB, b"\0")),
-            (LINEAR[self.byteorder] + KERNEL_AT, KERNEL_AT, b"\x4d\x5a".ljust(MIB, b"\0")),
+            (LINEAR[self.byteorder] + KERNEL_AT, KERNEL_AT, (self.boot_params or b"\x4d\x5a").ljust(MIB, b"\0")),
         ]
         self._bytes("proc/kcore", kcore(self.byteorder, areas, self.paddr_known))
         return self

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.image.btf import Btf, Field, extract
-from kdumphpd.image.elf import ByteOrder
+from kdumphpd.image.elf import EHDR_SIZE, PHDR_SIZE, ByteOrder
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
 from kdumphpd.image.errors import ChangedError, ParseError, Reason, UnreadableError
 from kdumphpd.image.fdt import parse_fdt
@@ -107,7 +107,9 @@ def test_elfcorehdr_lists_notes_and_memory_and_ignores_padding(byteorder: ByteOr
         byteorder, [0x3000, 0x9000], [(0x100000, 0x1FFFFF), (1 << 32, (1 << 33) - 1)], padding=7
     )
     assert parse_elfcorehdr(data + b"leftovers") == ElfCoreHdr(
-        (0x3000, 0x9000), (Range(0x100000, 0x1FFFFF), Range(1 << 32, (1 << 33) - 1))
+        (0x3000, 0x9000),
+        (Range(0x100000, 0x1FFFFF), Range(1 << 32, (1 << 33) - 1)),
+        size=EHDR_SIZE + (2 + 2 + 7) * PHDR_SIZE,
     )
 
 

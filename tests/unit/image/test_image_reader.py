@@ -116,8 +116,51 @@ def test_an_image_that_is_away_during_an_update_is_waited_for(tmp_path: Path) ->
     assert len(pauses) == 3
 
 
-def test_an_image_that_stays_away_is_none(tmp_path: Path) -> None:
-    assert inspect(Kernel(tmp_path, pointer=False).write().root, sleep=no_sleep) is None
+def test_a_null_pointer_where_the_kernel_says_that_an_image_is_loaded_is_a_contradiction(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        inspect(Kernel(tmp_path, pointer=False).write().root, sleep=no_sleep)
+    assert caught.value.reason is Reason.CONTRADICTION
+
+
+def test_a_null_pointer_is_no_image_once_the_kernel_says_so_too(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, pointer=False).write()
+
+    def unload(_: float) -> None:
+        replace(kernel, loaded=False).write()
+
+    assert inspect(kernel.root, sleep=unload) is None
+
+
+def test_segments_that_read_as_zeros_are_hidden_and_not_wrong(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path).write()
+    data = (tmp_path / "proc/kcore").read_bytes()
+    elf = data.index(b"\x7fELF", 64)
+    hidden = data[:elf] + bytes(len(data) - elf)
+    (tmp_path / "proc/kcore").write_bytes(hidden)
+    with pytest.raises(UnreadableError) as caught:
+        inspect(kernel.root, sleep=no_sleep)
+    assert caught.value.reason is Reason.HIDDEN
+
+
+def test_the_capture_kernels_command_line_is_read_from_x86_boot_parameters(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    kernel.boot_params = builder.boot_params("root=/dev/vda nr_cpus=1")
+    image = inspect(kernel.write().root, sleep=no_sleep)
+    assert image is not None
+    assert image.command_line == "root=/dev/vda nr_cpus=1"
+
+
+def test_another_load_has_another_identity_and_an_update_has_not(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, segments=((builder.KERNEL_AT, MIB, 100), (builder.ELF_AT, MIB, 1024))).write()
+    first = inspect(kernel.root, sleep=no_sleep)
+    kernel.loads += (DIMM,)
+    updated = inspect(kernel.write().root, sleep=no_sleep)
+    kernel.flags = ("file_mode",)
+    other = inspect(kernel.write().root, sleep=no_sleep)
+    assert first is not None
+    assert updated is not None
+    assert other is not None
+    assert first.identity == updated.identity != other.identity
 
 
 # An image that moves. The hook runs between the two looks that have to agree.
@@ -126,10 +169,10 @@ def test_an_image_that_stays_away_is_none(tmp_path: Path) -> None:
 @pytest.fixture
 def between_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[[], object]]], None]:
     def install(hooks: list[Callable[[], object]]) -> None:
-        look = reader._look
+        look = reader.snapshot
         looks = 0
 
-        def hooked(memory: Kcore, layout: Layout) -> reader._Look | None:
+        def hooked(memory: Kcore, layout: Layout) -> reader.Snapshot | None:
             nonlocal looks
             looks += 1
             if looks % 2 == 0 and hooks:
@@ -142,7 +185,7 @@ def between_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[[]
             with open_kcore(root) as kcore:
                 yield replace(kcore, pread=lambda n, at: (root / "proc/kcore").read_bytes()[at : at + n])
 
-        monkeypatch.setattr(reader, "_look", hooked)
+        monkeypatch.setattr(reader, "snapshot", hooked)
         monkeypatch.setattr(reader, "open_kcore", reopened)
 
     return install
@@ -169,7 +212,7 @@ def test_an_image_unloaded_between_two_looks_is_none(
     tmp_path: Path, between_looks: Callable[[list[Callable[[], object]]], None]
 ) -> None:
     kernel = Kernel(tmp_path).write()
-    between_looks([replace(kernel, pointer=False).write])
+    between_looks([replace(kernel, pointer=False, loaded=False).write])
     assert inspect(tmp_path, sleep=no_sleep) is None
 
 

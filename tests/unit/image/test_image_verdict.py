@@ -247,3 +247,58 @@ A, B = Range(4 * GIB, 5 * GIB - 1), Range(6 * GIB, 7 * GIB - 1)
 def test_a_fault_is_shared_where_the_same_thing_is_wrong(one: Verdict, other: Verdict, *, shared: bool) -> None:
     assert one.shares_a_fault(other) is shared
     assert other.shares_a_fault(one) is shared
+
+
+# What makes an image that describes the machine unsafe, or one that seems right wrong.
+
+
+def test_an_image_whose_capture_kernel_could_take_hot_added_memory_is_unsafe() -> None:
+    dimms = replace(MACHINE, memory_hotplug=True)
+    verdict = judge(replace(IMAGE, command_line="root=/dev/vda nr_cpus=1"), dimms)
+    assert verdict.state is State.UNSAFE
+    assert "acpi_no_memhotplug is missing" in verdict.sentence()
+    for safe in ("a acpi_no_memhotplug", "acpi=off", "memhp_default_state=offline b"):
+        assert judge(replace(IMAGE, command_line=safe), dimms) == CURRENT
+    assert judge(replace(IMAGE, command_line="x -- acpi_no_memhotplug"), dimms).state is State.UNSAFE
+
+
+def test_without_memory_hotplug_or_a_known_command_line_nothing_is_called_unsafe() -> None:
+    assert judge(replace(IMAGE, command_line="root=/dev/vda"), MACHINE) == CURRENT
+    assert judge(IMAGE, replace(MACHINE, memory_hotplug=True)) == CURRENT
+
+
+def test_an_image_that_is_stale_and_unsafe_is_stale_and_says_both() -> None:
+    verdict = judge(replace(IMAGE, command_line=""), replace(with_ram(*LOW, DIMM), memory_hotplug=True))
+    assert verdict.state is State.STALE
+    assert "missing from the elfcorehdr" in verdict.sentence()
+    assert "acpi_no_memhotplug" in verdict.sentence()
+
+
+def test_s390_has_nothing_to_describe() -> None:
+    verdict = judge(replace(IMAGE, elfcorehdr=None, machine=22), MACHINE)
+    assert verdict.state is State.CURRENT
+    assert "builds the elfcorehdr itself" in verdict.sentence()
+
+
+def test_an_elfcorehdr_that_outgrows_what_the_fdt_reserves_is_stale() -> None:
+    segment = Segment(RESERVED.start, MIB, 1024)
+    reserved = (Range(RESERVED.start, RESERVED.start + 0x3FF),)
+    described = ElfCoreHdr((0x3000, 0x3200, 0x9000), LOADS, size=0x400)
+    image = replace(
+        IMAGE, elfcorehdr=described, elfcorehdr_segment=segment, fdt=Fdt(100, 0, (), reserved=reserved), machine=21
+    )
+    assert judge(image, MACHINE) == CURRENT
+    assert not image.updatable
+    grown = replace(image, elfcorehdr=replace(described, size=0x438))
+    assert judge(grown, MACHINE).state is State.STALE
+    assert "56 bytes of the elfcorehdr not reserved in the FDT" in judge(grown, MACHINE).sentence()
+    whole = Fdt(100, 0, (), reserved=(segment.range,))
+    assert judge(replace(grown, fdt=whole), MACHINE) == CURRENT
+
+
+def test_a_backup_that_the_elfcorehdr_no_longer_points_to_is_stale_on_powerpc_alone() -> None:
+    lost = ElfCoreHdr((0x3000, 0x3200, 0x9000), (Range(0, 0xFFFF), *LOADS), backup=0)
+    kept = replace(lost, backup=RESERVED.start + 0x1000)
+    assert judge(replace(IMAGE, elfcorehdr=lost, machine=21), MACHINE).backup_lost
+    assert judge(replace(IMAGE, elfcorehdr=kept, machine=21), MACHINE) == CURRENT
+    assert judge(replace(IMAGE, elfcorehdr=lost, machine=62), MACHINE) == CURRENT
