@@ -87,7 +87,7 @@ class Monitor:
                 error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if errno.ENOBUFS not in (error, failure.errno):
                     raise
-                result.append(Lost("more uevents came at once than the socket could hold"))
+                result.append(Lost("more arrived at once than the socket could hold"))
                 continue
             if device is None:
                 break

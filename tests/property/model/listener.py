@@ -48,7 +48,7 @@ class Listener:
     def run_until(self, end: float) -> None:
         """Let time pass, and do what is due in it."""
         for _ in range(MOST_TURNS):
-            moment = min(end, *filter(None, (self.schedule.deadline(), self._next_look())))
+            moment = min([end, *filter(None, (self.schedule.deadline(), self._next_look()))])
             self.machine.kernel.clock.now = max(self.now, moment)
             self.turn()
             if self.now >= end:
