@@ -110,9 +110,15 @@ def _try(run: _Run, method: Method) -> bool:
     seen = system.observe(run.record, settled=True)
     # A loader that was killed may have done its work; one that was refused has left the old image there.
     gone = not had_image or run.meter.unprotected > unprotected
-    if failure and not (gone or (seen.identity and seen.identity != run.before.identity)):
-        done.failures.append(failure)
-        return False
+    earlier = (done.observed or run.before).identity
+    if not (gone or (seen.identity and seen.identity != earlier)):
+        # kexec's success is the kernel's; a script may end in success because somebody else holds its lock.
+        read = seen.identity and earlier
+        if not failure and (read or method.kind is Kind.DISTRIBUTION):
+            failure = f"{method.name} reported success, but the image that is loaded is still the old one"
+        if failure:
+            done.failures.append(failure)
+            return False
     done.method, done.observed, done.files = method, seen, files
     if run.reason is Reason.NOT_UPDATABLE and not seen.updatable:
         return False

@@ -164,7 +164,7 @@ class Loop:
         if loaded is False and not self._schedule.pending:
             result = Result(Outcome.NOT_LOADED)
             if ask.request is not Request.CHECK or self.state.checks:
-                self._schedule.skip()
+                self._schedule.skip(now)
                 self._report(ask, result)
                 return
         try:

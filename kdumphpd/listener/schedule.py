@@ -131,9 +131,10 @@ class Schedule:
             moments.append(settled)
         return min(moments, default=None)
 
-    def skip(self) -> None:
-        """The burst that is due needs no request: no image is loaded, and that is not our doing."""
+    def skip(self, now: float) -> None:
+        """What is due needs no request: no image is loaded, and that is not our doing."""
         self._ended()
+        self._plan(now)
         self._retry = self.deferred_until = None
         self.failure = self.wrong = ""
 

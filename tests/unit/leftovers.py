@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Nothing may outlive a test: no thread, no child process, no asyncio task."""
+"""Nothing may outlive a test: no thread and no child process."""
 
-import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
-
-T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -24,16 +20,3 @@ def leaves_nothing_behind() -> Iterator[None]:
     except ChildProcessError:
         return
     pytest.fail("the test left a child process behind")
-
-
-def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """asyncio.run, and fail where a task is left: asyncio.run would cancel it and say nothing."""
-
-    async def watched() -> T:
-        result = await main
-        await asyncio.sleep(0)  # what has just ended may go
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, f"the test left tasks behind: {left}"
-        return result
-
-    return asyncio.run(watched())

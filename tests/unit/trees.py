@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from kdumphpd import memo
+from kdumphpd.runtime import FOLDER
 
 CPU_HOTPLUG = "sys/devices/system/cpu/crash_hotplug"
 MEMORY_HOTPLUG = "sys/devices/system/memory/crash_hotplug"
@@ -31,10 +31,13 @@ def kernel(root: Path, loaded: str = "1\n", cpu: str | None = "1\n", memory: str
     return root
 
 
-def kept_current(root: Path) -> Path:
-    """A machine with an image that the kernel keeps current, for root's part to see to, and nothing else."""
-    put(root, {"dev/kmsg": ""})
-    (root / memo.FOLDER).mkdir(parents=True)
+def helper_folder(root: Path) -> Path:
+    """A machine on which the helper can work: its folder, and a kernel that has said nothing."""
+    put(
+        root,
+        {"dev/kmsg": "", "sys/devices/system/cpu/present": "0\n", "proc/iomem": "00001000-3fffffff : System RAM\n"},
+    )
+    (root / FOLDER).mkdir(parents=True)
     return kernel(root)
 
 

@@ -41,6 +41,9 @@ class LoadedImage:
     updatable: bool
     safe: bool
     ours: bool
+    noticed: bool = False  # a request has ended since it was loaded
+    # The machine changed before that: only a look into the image can tell whether it is right.
+    elusive: bool = False
 
 
 @dataclass
@@ -82,12 +85,14 @@ class Kernel:
             self.online.discard(number)
         if self._updated() and self.image is not None and online:
             self.image.cpus |= self.present
-        if removed:
+        if removed and not online:
             self.present.discard(number)
         self.emit(Uevent(Subsystem.CPU, "online" if online else "offline", number))
 
     def _updated(self) -> bool:
         """Whether the update of the loaded image takes place; the kernel says where it fails."""
+        if self.image is not None:
+            self.image.elusive |= not self.image.noticed
         if not self.kind.updates:
             return False
         if self.locked:
@@ -120,10 +125,6 @@ class Kernel:
         return self.absent + (0.0 if self._absent_since is None else self.clock.now - self._absent_since)
 
     # --- what it shows -------------------------------------------------------------------------------------------
-
-    def is_right(self) -> bool:
-        """Whether an image is loaded that describes the machine; what can't be seen of it apart."""
-        return self.verdict().state is State.CURRENT
 
     def verdict(self) -> Verdict:
         if self.image is None:

@@ -72,12 +72,8 @@ class Listener:
     def check(self) -> None:
         """What holds at every moment."""
         schedule, deadline = self.schedule, self.schedule.deadline()
-        if deadline is None:
-            # An image that is loaded from now on is noticed by its mark.
-            assert self.last is not None and self.last.outcome is Outcome.NOT_LOADED, (
-                "nothing is open, not even a check"
-            )
-        elif schedule.asked is None:
+        assert deadline is not None, "nothing is open, not even the next regular check"
+        if schedule.asked is None:
             assert deadline <= self.now + schedule.interval, "a wait beyond verify.interval"
             if schedule.pending and (self.last is None or self.last.retry):
                 assert deadline <= self.now + PENDING_LONGEST, "a pending reload waits"
@@ -124,7 +120,7 @@ class Listener:
         self._see()
         loaded = self.machine.kernel.image is not None
         if not loaded and not self.schedule.pending and (ask.request is not Request.CHECK or self.checks):
-            self.schedule.skip()
+            self.schedule.skip(self.now)
             self.last = Result(Outcome.NOT_LOADED)
             return
         try:

@@ -133,6 +133,8 @@ class Machine:
     def _check(self, wanted: bool | None, loads: int, result: Result) -> None:
         """What holds for every request that has ended."""
         image = self.kernel.image
+        if image is not None:
+            image.noticed = True
         if result.outcome is Outcome.RELOADED:
             assert self.loads > loads, "reloaded was said, and no image was loaded"
         if wanted is False and self.wanted is False:
@@ -238,7 +240,7 @@ class Machine:
         self.step()
         self.pass_time(1.0)
         distribution = Method(Kind.DISTRIBUTION, "kdump-config reload", lambda limit: None)
-        if self.obstacles.not_recorded:
+        if self.obstacles.not_recorded or self.obstacles.kexec == "lies":
             return [distribution]
         by_load = Method(
             Kind.KEXEC_LOAD, "kexec -c --hotplug", lambda limit: None, updatable=self.kernel.kind.updates
@@ -261,6 +263,8 @@ class Machine:
 
     def _load(self, method: Method) -> None:
         kernel, own = self.kernel, method.kind is Kind.DISTRIBUTION
+        if own and self.obstacles.kexec == "lies":
+            return  # it ends in success because somebody else holds its lock
         if own:
             kernel.drop()
             self.pass_time(3.0)
@@ -270,8 +274,6 @@ class Machine:
         self.step()  # laid out: what changes from now on is not in it
         if self.obstacles.disabled or self.obstacles.kexec == "refused":
             raise LoadFailed("kexec failed: Operation not permitted")
-        if self.obstacles.kexec == "lies":
-            return
         kernel.locked = True
         kernel.drop()
         self.pass_time(0.2)

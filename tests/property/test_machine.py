@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Listener, decision and reload together, against a machine on which everything happens and anything fails.
+
+See model/: a fake clock, a kernel, a distribution's unit and an operator. The listener's Schedule, the helper's
+pipeline, the record and the watch for others who load are the real ones.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from kdumphpd.config import Config, ReloadConfig, Verify, VerifyConfig
+from kdumphpd.helper import record
+from kdumphpd.image.verdict import State
+from kdumphpd.load.units import RUNNING
+from kdumphpd.protocol import Request
+from kdumphpd.runtime import reload_pending
+from tests.property.model.kernel import BLOCKS, CPUS, Clock, Kernel, Kind
+from tests.property.model.listener import Listener
+from tests.property.model.machine import (
+    KEXEC_FAULTS,
+    LONGEST,
+    Distribution,
+    HelperUnavailable,
+    Hung,
+    Killed,
+    Machine,
+    Obstacles,
+)
+
+KINDS = st.builds(
+    Kind,
+    updates=st.booleans(),
+    leaves_removed=st.booleans(),
+    readable=st.sampled_from([True, True, False]),
+    memory_hotplug=st.booleans(),
+)
+CONFIGS = st.builds(
+    lambda updatable, image: Config(reload=ReloadConfig(make_updatable=updatable), verify=VerifyConfig(image=image)),
+    st.booleans(),
+    st.sampled_from([Verify.ALWAYS, Verify.ALWAYS, Verify.IN_DOUBT, Verify.NEVER]),
+)
+# Ubuntu's and Debian's loaders leave an image that is not updatable and not safe, Fedora's one that is both.
+DISTRIBUTIONS = st.builds(
+    Distribution,
+    updatable=st.booleans(),
+    safe=st.booleans(),
+    misses=st.sampled_from([frozenset(), frozenset(), frozenset(BLOCKS)]),
+)
+MOMENTS = st.integers(1, 24)  # an operation of the helper
+FAULTS = st.sampled_from(
+    [
+        ("silent", True),
+        *(("kexec", fault) for fault in KEXEC_FAULTS),
+        ("not_recorded", True),
+        ("not_ready", True),
+        ("unwritable", True),
+        ("disabled", True),
+        ("no_loader", True),
+        ("bad_configuration", True),
+    ]
+)
+
+Happening = Callable[[], None]
+
+
+class Model(RuleBasedStateMachine):
+    @initialize(kind=KINDS, config=CONFIGS, distribution=DISTRIBUTIONS, armed=st.booleans())
+    def boot(self, kind: Kind, config: Config, distribution: Distribution, *, armed: bool) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="model")
+        self.kernel = Kernel(kind, Clock())
+        self.always_read = kind.readable and config.verify.image is Verify.ALWAYS
+        if not self.always_read:  # nobody could know
+            distribution = replace(distribution, misses=frozenset())
+        self.machine = Machine(Path(self.folder.name), self.kernel, config, replace(distribution))
+        self.kernel.emit = self.uevent
+        self.listener: Listener | None = None
+        self.deaf = False
+        if armed:
+            self.start_unit()
+        self.listener = Listener(self.machine)
+
+    def uevent(self, event: object) -> None:
+        if self.listener is not None and not self.deaf:
+            self.listener.uevent(event)  # type: ignore[arg-type]
+
+    # --- the machine changes -------------------------------------------------------------------------------------
+
+    @rule(blocks=st.sets(st.sampled_from(BLOCKS), min_size=1), online=st.booleans())
+    def memory(self, blocks: set[int], *, online: bool) -> None:
+        for block in sorted(blocks):
+            self.kernel.memory(block, online=online)
+
+    @rule(number=st.sampled_from(CPUS), online=st.booleans(), removed=st.booleans())
+    def cpu(self, number: int, *, online: bool, removed: bool) -> None:
+        self.kernel.cpu(number, online=online, removed=removed)
+
+    @precondition(lambda self: self.listener)
+    @rule(block=st.sampled_from(BLOCKS), times=st.integers(20, 60))
+    def a_burst_that_max_delay_cuts(self, block: int, times: int) -> None:
+        assert self.listener is not None
+        for _ in range(times):
+            self.kernel.memory(block, online=block not in self.kernel.blocks)
+            self.listener.run_until(self.kernel.clock.now + 0.5)
+
+    @precondition(lambda self: self.listener)
+    @rule(blocks=st.sets(st.sampled_from(BLOCKS)), online=st.booleans(), later=st.sampled_from([0.0, 3.0]))
+    def uevents_are_lost(self, blocks: set[int], *, online: bool, later: float) -> None:
+        assert self.listener is not None
+        self.deaf, self.listener.receiving = True, later == 0.0
+        self.memory(blocks, online=online) if blocks else self.cpu(1, online=online, removed=False)
+        self.listener.run_until(self.kernel.clock.now + later)
+        self.deaf = False
+        self.listener.lost("the socket failed")
+
+    # --- time and processes --------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.3, 1.5, 5.0, 40.0, 700.0, 4000.0]))
+    def time_passes(self, seconds: float) -> None:
+        if self.listener is None:
+            self.kernel.clock.now += seconds
+        else:
+            self.listener.run_until(self.kernel.clock.now + seconds)
+
+    @rule()
+    def the_daemon_stops(self) -> None:
+        self.listener = None
+
+    @rule()
+    def the_daemon_starts(self) -> None:
+        self.listener = Listener(self.machine)
+
+    @rule(moment=MOMENTS, how=st.sampled_from([Killed, Killed, Hung]))
+    def the_helper_will_die(self, moment: int, how: type[BaseException]) -> None:
+        def die() -> None:
+            raise how
+
+        self.machine.plan[moment] = die
+
+    # --- what fails ----------------------------------------------------------------------------------------------
+
+    @rule(fault=FAULTS)
+    def something_fails(self, fault: tuple[str, object]) -> None:
+        setattr(self.machine.obstacles, *fault)
+
+    @rule()
+    def it_works_again(self) -> None:
+        self.machine.obstacles = Obstacles()
+
+    @rule()
+    def updates_fail(self) -> None:
+        self.kernel.no_room = not self.kernel.no_room
+
+    @rule()
+    def the_record_is_damaged(self) -> None:
+        self.machine.corrupt_record()
+
+    # --- the operator --------------------------------------------------------------------------------------------
+
+    @rule(
+        moment=MOMENTS, what=st.sampled_from(["stop_unit", "start_unit", "load_by_hand", "memory", "silence", "slow"])
+    )
+    def something_happens_meanwhile(self, moment: int, what: str) -> None:
+        """At an operation of the next request."""
+        happenings: dict[str, Happening] = {
+            "memory": lambda: self.kernel.memory(2, online=2 not in self.kernel.blocks),
+            "silence": lambda: self.something_fails(("silent", True)),
+            "slow": lambda: self.machine.pass_time(200.0),
+        }
+        self.machine.plan[moment] = happenings.get(what) or getattr(self, what)
+
+    @rule()
+    def start_unit(self) -> None:
+        """`systemctl start` or `restart`: loads with what the distribution's loader gives to kexec."""
+        distribution = self.machine.distribution
+        distribution.becomes("active")
+        if distribution.enabled == "masked":
+            distribution.enabled = "disabled"
+        self.load_by_hand(distribution.updatable, distribution.safe)
+
+    @rule(updatable=st.booleans(), safe=st.booleans())
+    def load_by_hand(self, updatable: bool = False, safe: bool = False) -> None:  # noqa: FBT001, FBT002 - a rule
+        kernel = self.kernel
+        if kernel.locked:
+            return  # "Device or resource busy"
+        kernel.load(set(kernel.blocks), set(kernel.present), updatable=updatable, safe=safe, ours=False)
+        self.machine.wanted = True
+
+    @rule()
+    def unload_by_hand(self) -> None:
+        """Nobody else learns of it: where a reload of ours has begun, the image may be missing because of that."""
+        if self.kernel.image is None or self.kernel.locked:
+            return
+        self.kernel.drop()
+        open_reload = self.machine.helper_works or reload_pending(self.machine.root)
+        self.machine.wanted = None if open_reload else False
+
+    @rule()
+    def stop_unit(self) -> None:
+        machine, unit = self.machine, self.machine.distribution
+        if unit.active == "inactive":
+            return
+        known = self.a_stop_would_be_known()
+        unit.becomes("inactive")
+        if not self.kernel.locked:
+            self.kernel.drop()
+        machine.wanted = False if known else None
+
+    def a_stop_would_be_known(self) -> bool:
+        """Where no reload of ours is open, or it has noted that the unit ran."""
+        pending = record.read(self.machine.root).pending
+        return pending is None or any(unit.active in RUNNING for unit in pending.units)
+
+    @rule(how=st.sampled_from(["enabled", "disabled", "masked"]))
+    def enable_or_disable(self, how: str) -> None:
+        self.machine.distribution.enabled = how
+
+    @rule(request=st.sampled_from([Request.REARM, Request.REARM_NOW, Request.VERIFY]))
+    def root_asks_the_helper(self, request: Request) -> None:
+        try:
+            self.machine.request(request)
+        except HelperUnavailable:
+            pass
+
+    # --- what has to hold ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def at_every_moment(self) -> None:
+        if getattr(self, "listener", None) is not None:
+            assert self.listener is not None
+            self.listener.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "machine"):
+            try:
+                self.everything_works_again_and_time_passes()
+            finally:
+                self.folder.cleanup()
+
+    def everything_works_again_and_time_passes(self) -> None:
+        self.machine.obstacles, self.kernel.no_room = Obstacles(), False
+        self.machine.plan.clear()
+        self.listener = self.listener or Listener(self.machine)
+        self.listener.run_until(self.kernel.clock.now + 2 * LONGEST)
+        image, wanted = self.kernel.image, self.machine.wanted
+        if wanted is True:
+            assert image is not None, "an image that is wanted is not loaded"
+        if wanted is False:
+            assert image is None, "an image that is not wanted is loaded"
+        verdict = self.kernel.verdict()
+        if image is not None and (image.elusive or verdict.state is State.UNSAFE) and not self.always_read:
+            return
+        if image is None or verdict.state is State.CURRENT:
+            assert self.listener.healthy, "right, and called unhealthy"
+        else:
+            assert not self.listener.healthy, f"wrong, and called healthy: {verdict.sentence()}"
+
+
+def test_whatever_happens_the_image_ends_right_or_the_state_says_that_it_is_not() -> None:
+    run_state_machine_as_test(Model, settings=settings(max_examples=100, stateful_step_count=40, report_multiple_bugs=False))
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_steps() -> None:
+    run_state_machine_as_test(Model, settings=settings(max_examples=2500, stateful_step_count=40))

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""When the helper is asked, and for what."""
+
+import pytest
+
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.listener.coalesce import Uevent
+from kdumphpd.listener.schedule import Ask, Schedule
+from kdumphpd.protocol import Outcome, Request, Result, Settings
+
+CURRENT = Result(Outcome.CURRENT, armed=True)
+
+
+def online(block: int) -> Uevent:
+    return Uevent(Subsystem.MEMORY, "online", block)
+
+
+@pytest.fixture
+def schedule() -> Schedule:
+    """After its first check, at 0."""
+    schedule = Schedule()
+    schedule.start(0)
+    ask = schedule.due(0)
+    assert ask is not None
+    assert (ask.request, ask.why) == (Request.CHECK, "kdumphpd started")
+    schedule.answered(CURRENT, 0)
+    return schedule
+
+
+def due(schedule: Schedule, at: float) -> Ask:
+    """What is asked at `at`, and nothing before."""
+    deadline = schedule.deadline()
+    assert deadline is not None
+    assert schedule.due(deadline - 0.001) is None
+    assert deadline == pytest.approx(at)
+    ask = schedule.due(at)
+    assert ask is not None
+    return ask
+
+
+def test_a_burst_is_one_request_when_it_has_settled(schedule: Schedule) -> None:
+    for n in range(16):
+        schedule.uevent(online(n), 10 + n / 100)
+    ask = due(schedule, 11.15)
+    assert ask.request is Request.UPDATE
+    assert ask.burst is not None
+    assert ask.burst.events == 16
+
+
+def test_a_burst_without_end_is_handled_without_reading_crash_hotplug_and_again_when_it_settles(
+    schedule: Schedule,
+) -> None:
+    for n in range(100):
+        schedule.uevent(online(n), 10 + n / 10)
+    ask = due(schedule, 20)
+    assert ask.request is Request.UPDATE_UNSETTLED
+    schedule.answered(CURRENT, 20)
+    assert due(schedule, 20.9).request is Request.UPDATE
+
+
+def test_only_one_request_is_under_way(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    assert schedule.due(11)
+    schedule.uevent(online(2), 11.5)
+    assert schedule.due(13) is None
+    schedule.answered(CURRENT, 13)
+    assert schedule.due(13)
+
+
+def test_lost_events_are_a_burst_of_their_own(schedule: Schedule) -> None:
+    schedule.lost("more arrived at once", 10)
+    assert due(schedule, 11).request is Request.UPDATE
+
+
+def test_an_image_that_somebody_replaced_is_checked_a_little_later(schedule: Schedule) -> None:
+    schedule.replaced("kdump.service was started", 10)
+    ask = due(schedule, 12)
+    assert (ask.request, ask.why) == (Request.CHECK, "kdump.service was started")
+
+
+def test_without_any_event_the_image_is_checked_every_interval(schedule: Schedule) -> None:
+    ask = due(schedule, 3600)
+    assert ask.routine
+    schedule.answered(CURRENT, 3600)
+    assert due(schedule, 7200).routine
+
+
+def test_the_answer_brings_the_configuration(schedule: Schedule) -> None:
+    schedule.configured(Settings(settle_time=5, max_delay=50, interval=60, patience=100))
+    schedule.uevent(online(1), 10)
+    assert due(schedule, 15).request is Request.UPDATE
+
+
+def test_a_failure_is_tried_again_with_growing_pauses(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    at = 11.0
+    for pause in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
+        ask = due(schedule, at)
+        assert ask.burst is not None
+        schedule.answered(Result(Outcome.FAILED, detail="no", armed=True), at)
+        assert schedule.failure == "no"
+        at += pause
+
+
+def test_what_asking_again_cannot_change_is_not_tried_again(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.FAILED, detail="no", armed=True, retry=False), 11)
+    assert schedule.failure
+    assert due(schedule, 3600).routine
+
+
+def test_a_helper_that_is_busy_is_asked_again_soon_and_nothing_is_wrong(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.BUSY), 11)
+    assert not schedule.failure
+    assert due(schedule, 13).request is Request.UPDATE
+
+
+def test_a_helper_that_does_not_answer_is_given_up_after_its_patience(schedule: Schedule) -> None:
+    schedule.configured(Settings(settle_time=1, max_delay=10, interval=3600, patience=100))
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    assert schedule.deadline() == 111
+    schedule.unanswered("no result", 111)
+    assert schedule.failure == "no result"
+    assert due(schedule, 112).burst is not None
+
+
+# --- a reload that is pending ---------------------------------------------------------------------------
+
+
+def test_a_pending_reload_waits_for_no_burst_and_no_older_backoff(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    for n in range(8):
+        schedule.answered(Result(Outcome.FAILED, detail="no", armed=True), 11 + 600 * n)
+        assert schedule.due(11 + 600 * (n + 1))
+    schedule.answered(Result(Outcome.FAILED, detail="no", pending=True), 5000)
+    schedule.uevent(online(2), 5000)
+    schedule.set_pending(True, 5000)
+    assert schedule.deadline() is not None
+    assert schedule.due(5001)
+
+
+def test_it_is_tried_again_every_ten_seconds_at_the_longest(schedule: Schedule) -> None:
+    schedule.set_pending(True, 100)
+    at = 100.0
+    for pause in (1, 2, 4, 8, 10, 10, 10):
+        ask = schedule.due(at)
+        assert ask is not None
+        schedule.answered(Result(Outcome.FAILED, detail="no", pending=True), at)
+        at += pause
+        assert schedule.due(at - 0.01) is None
+    assert schedule.pending
+
+
+# --- a reload that is deferred --------------------------------------------------------------------------
+
+
+def test_a_deferred_reload_is_due_when_the_wait_is_over_and_later_events_join_it(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.DEFERRED, detail="2 GiB missing", armed=True, wait=100), 11)
+    assert schedule.deferred_until == 111
+    assert schedule.wrong
+    schedule.uevent(online(2), 20)
+    assert due(schedule, 111).request is Request.UPDATE
+
+
+def test_a_pending_reload_does_not_wait_for_a_deferred_one(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.DEFERRED, armed=True, wait=1000), 11)
+    schedule.set_pending(True, 20)
+    assert schedule.due(20)
+
+
+def test_what_is_wrong_is_right_again_after_a_check(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.STALE, detail="2 GiB missing", armed=True), 11)
+    assert schedule.wrong
+    schedule.replaced("/var/log/kdump.log was written", 20)
+    due(schedule, 22)
+    schedule.answered(CURRENT, 22)
+    assert not (schedule.wrong or schedule.failure)
+
+
+def test_an_operators_unload_ends_what_was_open(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.skip(11)
+    assert not (schedule.failure or schedule.wrong or schedule.open_burst)
+    assert due(schedule, 3600).routine

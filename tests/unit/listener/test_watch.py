@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Noticing that somebody else has loaded or unloaded an image."""
+
+from pathlib import Path
+
+import pytest
+
+from kdumphpd.listener.watch import INVOCATIONS, difference, read_marks
+from tests.unit.trees import CRASH_LOADED, kernel, put
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / INVOCATIONS).parent.mkdir(parents=True)
+    put(tmp_path, {"var/crash/kexec_cmd": "kexec"})
+    return kernel(tmp_path)
+
+
+def start(root: Path, unit: str, invocation: str) -> None:
+    link = root / f"{INVOCATIONS}{unit}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(invocation)
+
+
+def test_nothing_is_no_difference(root: Path) -> None:
+    assert difference(read_marks(root), read_marks(root)) == ""
+
+
+def test_a_unit_that_was_restarted_is_noticed_by_its_invocation(root: Path) -> None:
+    start(root, "kdump-tools.service", "0001")
+    before = read_marks(root)
+    start(root, "kdump-tools.service", "0002")
+    assert difference(before, read_marks(root)) == "kdump-tools.service was started"
+    (root / f"{INVOCATIONS}kdump-tools.service").unlink()
+    assert difference(before, read_marks(root)) == "kdump-tools.service was stopped"
+
+
+def test_a_file_that_a_loader_writes_is_noticed(root: Path) -> None:
+    before = read_marks(root)
+    put(root, {"var/crash/kexec_cmd": "kexec -p another"})
+    assert difference(before, read_marks(root)) == "/var/crash/kexec_cmd was written"
+
+
+def test_so_is_an_operators_rearm(root: Path) -> None:
+    before = read_marks(root)
+    put(root, {"run/kdumphpd-helper/record.json": "{}"})
+    assert difference(before, read_marks(root)) == "/run/kdumphpd-helper/record.json was written"
+
+
+def test_an_image_that_appears_is_noticed_and_one_that_vanishes_is_the_operators(root: Path) -> None:
+    loaded = read_marks(root)
+    put(root, {CRASH_LOADED: "0\n"})
+    unloaded = read_marks(root)
+    assert difference(unloaded, loaded) == "an image was loaded by somebody else"
+    assert difference(loaded, unloaded) == ""
+
+
+def test_what_cant_be_read_is_unknown(tmp_path: Path) -> None:
+    put(tmp_path, {CRASH_LOADED: "?"})
+    assert read_marks(tmp_path).loaded is None
