@@ -15,9 +15,10 @@ from kdumphpd.helper.decide import Action, Decision, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record, Unit, digest
 from kdumphpd.image.fingerprint import Fingerprint
+from kdumphpd.image.verdict import State
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.choose import NoLoader
-from kdumphpd.load.method import Method
+from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.messages import BECAUSE, MessageId
@@ -29,6 +30,10 @@ Units = tuple[UnitState, ...] | None  # None: systemd did not answer
 
 # The machine changed while the image was loaded: its uevents, or this, bring the next request.
 SOON = 1.0  # seconds
+
+
+# Why an image that describes the machine is reloaded all the same.
+IMPROVEMENTS = (Reason.UNSAFE, Reason.NOT_UPDATABLE)
 
 
 class Refused(LoadFailed):
@@ -105,8 +110,9 @@ def _not_begun(run: Reload, decision: Decision, error: LoadFailed) -> Result:
     name = digest(str(error)) if final else ""
     known, run.record.reported = bool(final and run.record.reported == name), name
     armed = run.system.is_loaded()
-    if armed and decision.reason is Reason.NOT_UPDATABLE:
-        return _not_improved(Outcome.CURRENT, str(error))
+    if armed and decision.reason in IMPROVEMENTS:
+        outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
+        return _not_improved(outcome, "; ".join(filter(None, (decision.detail, str(error)))))
     detail = f"{decision.detail or BECAUSE.get(decision.reason, '')}; {error}"
     return Result(Outcome.FAILED, detail=detail, armed=armed, retry=not final, known=known)
 
@@ -128,24 +134,40 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
     if decision.action is not Action.RELOAD:
         return _overtaken(run, decision, before)
-    methods = system.methods(loader, limits, run.say)
+    methods = _wanted(system.methods(loader, limits, run.say), decision, before)
     log.info(f"reloading the kdump image: {decision.detail or BECAUSE[decision.reason]}")
     if before.loaded and not system.is_loaded():  # unloaded while the loader was asked, and not by us
         return _overtaken(run, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), before)
     machine = system.machine()  # before, for what changes meanwhile is not in the image
     done, meter = _load(run, methods, decision, before, units)
     at_work, stopped = system.changed(loader, units)
-    if at_work and stopped:
-        return _unload(run, loader)
-    if at_work:
+    if at_work and not stopped:
         # Its load and ours may have met, and its configuration may be another one now.
         log.info("the distribution's unit was at work meanwhile: loading once more, as it is configured now")
-        methods = system.methods(loader, limits, run.say, renew=True)
-        machine = system.machine()
-        done, again = _load(run, methods, decision, before, units)
-        meter.seconds += again.seconds
-        meter.unprotected += again.unprotected
+        try:
+            _, units = system.wait_until_idle(loader)
+            methods = system.methods(loader, limits, run.say, renew=True)
+            now = system.machine()
+            done, again = _load(run, methods, decision, before, units)
+        except LoadFailed as error:
+            log.warning(f"that could not begin: {error}")
+        else:
+            machine = now
+            meter.seconds += again.seconds
+            meter.unprotected += again.unprotected
+            at_work, stopped = system.changed(loader, units)
+    if at_work and stopped:
+        return _unload(run, loader)
     return _conclude(run, loader, decision, before, done, meter, machine)
+
+
+def _wanted(methods: list[Method], decision: Decision, before: Observation) -> list[Method]:
+    """The distribution's own reload makes an image as unsafe or as little updatable as the one that it takes down."""
+    if decision.reason in IMPROVEMENTS and before.loaded:
+        methods = [method for method in methods if method.kind is not Kind.DISTRIBUTION]
+        if not methods:
+            raise LoadFailed("only the distribution's own reload is left, and that would load the same image again")
+    return methods
 
 
 def _overtaken(run: Reload, decision: Decision, observed: Observation) -> Result:
@@ -204,13 +226,13 @@ def _conclude(
     record.ended, record.unprotected = system.now(), meter.unprotected
     record.ineffective = sorted({*record.ineffective, *done.ineffective})
     seen = done.observed
-    if seen is not None and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+    if seen is not None and decision.reason in IMPROVEMENTS:
         record.improved = seen.identity
-    elif not done.succeeded and armed and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+    elif not done.succeeded and armed and decision.reason in IMPROVEMENTS:
         record.improved = before.identity  # every method was tried, and none could
     if not done.succeeded or seen is None or not armed:
         detail = "; then ".join(done.failures) or "no load method is left to try"
-        if armed and decision.reason in (Reason.UNSAFE, Reason.NOT_UPDATABLE):
+        if armed and decision.reason in IMPROVEMENTS:
             outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
             return _measured(meter, _not_improved(outcome, detail))
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
@@ -226,6 +248,8 @@ def _conclude(
             outcome, record.unresolved = Outcome.STALE, digest(detail)
         else:
             outcome, wait = Outcome.DEFERRED, SOON
+    elif seen.verdict.state is State.UNSAFE and run.config.reload.append and decision.reason is not Reason.UNSAFE:
+        outcome, wait, detail = Outcome.DEFERRED, SOON, seen.verdict.sentence()
     _say_lost_keys(before, seen)
     return _measured(
         meter,

@@ -28,7 +28,6 @@ PAUSE = 0.1  # seconds
 MAX_RESERVATIONS = 64  # CRASHKERNEL_CMA_RANGES_MAX is 4
 
 
-
 @dataclass(frozen=True, slots=True)
 class Image:
     """A loaded kdump image, as it was at one moment.

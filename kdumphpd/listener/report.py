@@ -92,8 +92,6 @@ def status(state: State, wait: float | None) -> str:
         return "Uevents cannot be received; the kdump image may become out of date unnoticed"
     if state.pending and not state.loaded:
         return "UNPROTECTED: no kdump image is loaded; trying again"
-    if state.burst:
-        return "A burst of CPU or memory uevents is being handled"
     if state.deferred_until:
         return f"The kdump image is out of date: {check.detail if check else ''}{again}"
     if state.failure and check is None:
@@ -104,6 +102,8 @@ def status(state: State, wait: float | None) -> str:
         return f"The kdump image is unsafe: {check.detail}"
     if state.failure:
         return f"The kdump image may be out of date: {state.failure}{again}"
+    if state.burst:
+        return "A burst of CPU or memory uevents is being handled"
     if state.loaded is False or (check is not None and check.outcome == Outcome.NOT_LOADED):
         return f"{NOT_LOADED[0].upper()}{NOT_LOADED.partition(':')[0][1:]}"
     if check is None:

@@ -42,6 +42,7 @@ class Recipe:
     """How a loader is asked."""
 
     argv: tuple[str, ...]
+    name: str = ""  # for operators; empty: what argv says
     # More of the transient unit that it runs in: what the loader's own service has, such as KeyringMode=shared.
     properties: tuple[str, ...] = ()
     # What it reads, as absolute paths or patterns (glob(7)). Not what it writes: that would never be fresh.
@@ -88,7 +89,7 @@ class Recording:
 
 def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., str] = run_in_unit) -> Recording:
     """Run the loader, `limit` seconds at most: it may find that an initrd is due and build it. Raises LoadFailed."""
-    name = " ".join(recipe.argv[:2])
+    name = recipe.name or " ".join(recipe.argv[:2])
     # Before it begins: what changes while it runs, it may have read or not.
     inputs = read_inputs(root, recipe)
     properties = [*_binds(root), *recipe.properties]
@@ -118,7 +119,9 @@ def made(root: Path, recipe: Recipe, command: KexecCommand, inputs: Inputs) -> R
     files = _bounded(lambda: _identities(root, _files(command)), "the files of the kdump image")
     for path, file in files.items():
         if file is None:
-            raise NotReady(f"`{' '.join(recipe.argv[:2])}` would load {path}, which is not there: build it again")
+            raise NotReady(
+                f"`{recipe.name or ' '.join(recipe.argv[:2])}` would load {path}, which is not there: build it again"
+            )
     loader = (*recipe.argv, *recipe.properties)
     return Recording(command, {**inputs, **files}, _boot_id(root), loader)
 

@@ -74,6 +74,9 @@ FAULTS = st.sampled_from(
     ]
 )
 
+MEANWHILE = ("memory", "cpu", "silence", "not_ready", "slow")
+BY_THE_OPERATOR = ("start_unit", "stop_unit", "load_by_hand", "unload_by_hand")
+
 Happening = Callable[[], None]
 
 
@@ -170,14 +173,14 @@ class Model(RuleBasedStateMachine):
 
     # --- the operator --------------------------------------------------------------------------------------------
 
-    @rule(
-        moment=MOMENTS, what=st.sampled_from(["stop_unit", "start_unit", "load_by_hand", "memory", "silence", "slow"])
-    )
+    @rule(moment=MOMENTS, what=st.sampled_from([*MEANWHILE, *BY_THE_OPERATOR]))
     def something_happens_meanwhile(self, moment: int, what: str) -> None:
         """At an operation of the next request."""
         happenings: dict[str, Happening] = {
             "memory": lambda: self.kernel.memory(2, online=2 not in self.kernel.blocks),
+            "cpu": lambda: self.kernel.cpu(1, online=1 not in self.kernel.online),
             "silence": lambda: self.something_fails(("silent", True)),
+            "not_ready": lambda: self.something_fails(("not_ready", True)),
             "slow": lambda: self.machine.pass_time(200.0),
         }
         self.machine.plan[moment] = happenings.get(what) or getattr(self, what)
@@ -270,7 +273,9 @@ class Model(RuleBasedStateMachine):
 
 
 def test_whatever_happens_the_image_ends_right_or_the_state_says_that_it_is_not() -> None:
-    run_state_machine_as_test(Model, settings=settings(max_examples=100, stateful_step_count=40, report_multiple_bugs=False))
+    run_state_machine_as_test(
+        Model, settings=settings(max_examples=100, stateful_step_count=40, report_multiple_bugs=False)
+    )
 
 
 @pytest.mark.long

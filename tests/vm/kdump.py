@@ -140,7 +140,7 @@ def configure(machine: Machine, text: str) -> None:
 
 
 # What a scenario has loaded stays as it is until CPUs or memory change.
-AS_LOADED = '[reload]\nmake_updatable = false\nappend = ""\nmax_unprotected = 1\n'
+AS_LOADED = "[reload]\nmake_updatable = false\nmax_unprotected = 1\n"
 
 
 def loaded(machine: Machine) -> bool:

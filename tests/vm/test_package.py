@@ -93,7 +93,9 @@ def test_package_life(bare: Machine, result: Result) -> None:
     assert bare.run("pgrep -u kdumphpd", check=False).stdout == ""
     assert "kdumphpd" not in bare.run("journalctl --list-catalog").stdout
     bare.run(f"rm -r {payload.REPOSITORY}")
-    left = {path for path in files(bare) - before if not RECORDS.match(path)}
+    # systemd keeps the folder of transient units.
+    gone = {"/run/systemd/transient"}
+    left = {path for path in files(bare) - before - gone if not RECORDS.match(path)}
     assert left <= USER
 
 
@@ -106,7 +108,7 @@ def test_reboot(machine: Machine, result: Result) -> None:
     status = machine.run("kdumphpctl status")
     result.verdict = kdump.inspect(machine)["verdict"]["state"]
     assert result.verdict == "current", status.stdout
-    assert after.reloads == 0
+    assert after.reloads == 1  # safe and updatable from then on
     assert "kdump-tools.service" in machine.run("systemctl list-dependencies --after --plain kdumphpd").stdout
     loaded = machine.run("systemctl show -P ExecMainExitTimestampMonotonic kdump-tools").stdout
     started = machine.run("systemctl show -P ExecMainStartTimestampMonotonic kdumphpd").stdout

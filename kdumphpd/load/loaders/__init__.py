@@ -34,7 +34,7 @@ def is_in_use(root: Path, loader: Loader) -> bool:
     active. A loader that is only installed says nothing about the image that is loaded.
     """
     return any(
-        any((root / "etc/systemd/system").glob(f"*.wants/{unit}"))
+        any((folder / unit).is_symlink() for folder in (root / "etc/systemd/system").glob("*.wants"))
         or (root / f"run/systemd/units/invocation:{unit}").is_symlink()
         for unit in loader.units
     )

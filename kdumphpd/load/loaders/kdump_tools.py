@@ -32,6 +32,7 @@ LOADER = Loader(
     units=("kdump-tools.service",),
     recipe=Recipe(
         argv=("/bin/sh", "-c", ASK),
+        name="kdump-config test",
         # As its unit has it: what an unquoted line there means is known to systemd alone.
         properties=(f"EnvironmentFile=-{DEFAULTS}",),
         inputs=(DEFAULTS, KDUMP_CONFIG, "/var/lib/kdump/vmlinuz", INITRD),

@@ -304,6 +304,8 @@ class Machine:
     def corrupt_record(self) -> None:
         if self.wanted is False and not self.kernel.image:
             self.wanted = None  # it may have said that a reload is pending
+        if self.kernel.image is not None:
+            self.kernel.image.noticed = False  # what machine it describes is forgotten
         with contextlib.suppress(FileNotFoundError):
             (self.root / RECORD).write_bytes(b"\xff garbage")
             self.saves += 1

@@ -97,10 +97,21 @@ def test_an_unsafe_image_is_reloaded_once_with_what_it_lacks(world: World) -> No
 def test_an_unsafe_image_that_stays_so_is_reported_and_not_reloaded_again(world: World) -> None:
     world.hotpluggable, world.recording = True, False
     world.image = world.new_image(updatable=True, safe=False)
-    ask(world, Request.CHECK)
-    world.now += 10_000
-    assert ask(world, Request.CHECK).outcome is Outcome.UNSAFE
-    assert len(world.loads) == 1
+    for _ in range(2):
+        result = ask(world, Request.CHECK)
+        assert (result.outcome, result.armed) == (Outcome.UNSAFE, True)
+        assert "would load the same image again" in result.detail
+    assert world.loads == []
+
+
+def test_an_image_of_the_distributions_own_reload_is_improved_as_soon_as_that_is_possible(world: World) -> None:
+    world.hotpluggable, world.recording = True, False
+    world.image, world.record.pending = None, Pending()
+    result = ask(world)
+    assert (result.outcome, result.armed) == (Outcome.DEFERRED, True)
+    world.recording, world.now = True, world.now + 10_000
+    assert ask(world).outcome is Outcome.RELOADED
+    assert ask(world).outcome is Outcome.CURRENT
 
 
 def test_an_unsafe_image_is_the_operators_choice_where_nothing_is_to_be_appended(world: World) -> None:

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from kdumphpd.image.blocks import block_size
 from kdumphpd.kernel import loaded
 from kdumphpd.kernel.crash_hotplug import (
     SECOND_READ_PAUSE,
     Answer,
     Capability,
-    look,
+    Subsystem,
+    confirm,
     mainline_rule,
     powerpc_series_rule,
+    read_capability,
 )
 from kdumphpd.kernel.fadump import Fadump, read_fadump
-from kdumphpd.kernel.files import MAX_ATTRIBUTE, read_attribute, read_flag
 from kdumphpd.kernel.loaded import RECHECKS, crash_loaded, elfcorehdr_is_sized, image_loaded, reservation
-from kdumphpd.kernel.memory import block_size
-from kdumphpd.storm import Subsystem
+from kdumphpd.sysfs import MAX_ATTRIBUTE, read_attribute, read_flag
 from tests.unit.trees import CPU_HOTPLUG, CRASH_LOADED, MEMORY_HOTPLUG, OLD_CRASH_LOADED, kernel, opened, put
 
 
@@ -42,26 +43,27 @@ def then(change: Callable[[], None]) -> Callable[[float], None]:
 
 
 def test_one_means_that_the_kernel_updates_the_image(tmp_path: Path) -> None:
-    capability = look(kernel(tmp_path), sleep=never)
+    capability = read_capability(kernel(tmp_path), sleep=never)
     assert capability == Capability(loaded=True, cpu=Answer.YES, memory=Answer.YES)
     assert capability.covers(Subsystem)
 
 
 def test_a_kernel_without_the_attribute_never_updates_an_image(tmp_path: Path) -> None:
-    capability = look(kernel(tmp_path, cpu=None, memory=None), sleep=never)
+    capability = read_capability(kernel(tmp_path, cpu=None, memory=None), sleep=never)
     assert (capability.cpu, capability.memory) == (Answer.UNSUPPORTED, Answer.UNSUPPORTED)
     assert not capability.covers({Subsystem.CPU})
 
 
 def test_a_zero_that_stays_means_an_image_that_the_kernel_may_not_touch(tmp_path: Path) -> None:
     waited: list[float] = []
-    capability = look(kernel(tmp_path, cpu="0\n", memory="0\n"), sleep=waited.append)
+    root = kernel(tmp_path, cpu="0\n", memory="0\n")
+    capability = confirm(root, read_capability(root, sleep=never), waited.append)
     assert (capability.loaded, capability.cpu, capability.memory) == (True, Answer.NO, Answer.NO)
     assert waited == [SECOND_READ_PAUSE]
 
 
 def test_what_is_neither_zero_nor_one_is_unreadable_and_quoted(tmp_path: Path) -> None:
-    capability = look(kernel(tmp_path, cpu="perhaps\n"), sleep=never)
+    capability = read_capability(kernel(tmp_path, cpu="perhaps\n"), sleep=never)
     assert capability.cpu is Answer.UNREADABLE
     assert capability.memory is Answer.YES
     assert "/sys/devices/system/cpu/crash_hotplug holds 'perhaps'" in capability.detail
@@ -70,14 +72,14 @@ def test_what_is_neither_zero_nor_one_is_unreadable_and_quoted(tmp_path: Path) -
 def test_an_attribute_that_cannot_be_opened_is_unreadable_with_the_systems_words(tmp_path: Path) -> None:
     kernel(tmp_path, memory=None)
     (tmp_path / MEMORY_HOTPLUG).mkdir(parents=True)
-    capability = look(tmp_path, sleep=never)
+    capability = read_capability(tmp_path, sleep=never)
     assert capability.memory is Answer.UNREADABLE
     assert os.strerror(21) in capability.detail
 
 
 def test_cpu_and_memory_are_treated_apart(tmp_path: Path) -> None:
     # The original PowerPC series had the CPU attribute alone.
-    capability = look(kernel(tmp_path, memory=None), sleep=never)
+    capability = read_capability(kernel(tmp_path, memory=None), sleep=never)
     assert capability.covers({Subsystem.CPU})
     assert not capability.covers({Subsystem.MEMORY})
 
@@ -87,37 +89,38 @@ def test_cpu_and_memory_are_treated_apart(tmp_path: Path) -> None:
 
 def test_a_zero_from_a_busy_lock_is_read_once_more_and_becomes_one(tmp_path: Path) -> None:
     kernel(tmp_path, cpu="0\n", memory="1\n")
-    capability = look(tmp_path, sleep=then(lambda: put(tmp_path, {CPU_HOTPLUG: "1\n"})))
+    first = read_capability(tmp_path, sleep=never)
+    capability = confirm(tmp_path, first, then(lambda: put(tmp_path, {CPU_HOTPLUG: "1\n"})))
     assert capability.covers(Subsystem)
 
 
-def test_only_the_zero_is_read_twice_and_twice_is_all(tmp_path: Path) -> None:
-    kernel(tmp_path, cpu="0\n", memory="1\n")
-    with opened(tmp_path) as paths:
-        look(tmp_path, sleep=lambda _: None)
-    assert paths.count(CPU_HOTPLUG) == 2
-    assert paths.count(MEMORY_HOTPLUG) == 1
-
-
-def test_a_clear_answer_is_read_once_for_each_touched_subsystem(tmp_path: Path) -> None:
+def test_a_clear_answer_is_read_once(tmp_path: Path) -> None:
     kernel(tmp_path)
     with opened(tmp_path) as paths:
-        look(tmp_path, {Subsystem.MEMORY}, sleep=never)
-    assert paths.count(MEMORY_HOTPLUG) == 1
+        confirm(tmp_path, read_capability(tmp_path, sleep=never), never)
+    assert (paths.count(CPU_HOTPLUG), paths.count(MEMORY_HOTPLUG)) == (1, 1)
+
+
+def test_while_cpus_or_memory_still_change_nothing_that_takes_the_kexec_lock_is_read(tmp_path: Path) -> None:
+    kernel(tmp_path)
+    with opened(tmp_path) as paths:
+        capability = read_capability(tmp_path, settled=False, sleep=never)
     assert CPU_HOTPLUG not in paths
+    assert MEMORY_HOTPLUG not in paths
+    assert (capability.loaded, capability.cpu) == (True, Answer.UNREADABLE)
 
 
 def test_without_an_image_the_attributes_that_take_the_kexec_lock_are_not_read(tmp_path: Path) -> None:
     kernel(tmp_path, loaded="0\n", cpu="0\n", memory="0\n")
     with opened(tmp_path) as paths:
-        capability = look(tmp_path, sleep=lambda _: None)
+        capability = read_capability(tmp_path, sleep=lambda _: None)
     assert not capability.loaded
     assert CPU_HOTPLUG not in paths
     assert MEMORY_HOTPLUG not in paths
 
 
 def test_where_loaded_cannot_be_told_an_image_is_taken_to_be_there(tmp_path: Path) -> None:
-    capability = look(kernel(tmp_path, loaded="?\n"), sleep=never)
+    capability = read_capability(kernel(tmp_path, loaded="?\n"), sleep=never)
     assert capability.loaded
     assert capability.answer(Subsystem.CPU) is Answer.UNREADABLE
     assert "crash_loaded" in capability.detail

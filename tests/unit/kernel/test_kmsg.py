@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.kernel.kmsg import KMSG, Complaint, complaints, parse
+from kdumphpd.kernel.kmsg import KMSG, KernelError, kernel_errors, parse
 
 BUSY = "crash hp: kexec_trylock() failed, kdump image may be inaccurate"
 
@@ -15,20 +15,20 @@ def record(text: str, sequence: int = 42, priority: int = 4, more: str = "") -> 
     return f"{priority},{sequence},1234567,-{more};{text}\n".encode()
 
 
-def test_a_failed_update_is_a_complaint() -> None:
-    assert parse(record(BUSY)) == Complaint(42, BUSY)
+def test_a_failed_update_is_a_kernel_error() -> None:
+    assert parse(record(BUSY)) == KernelError(42, BUSY)
 
 
-def test_what_somebody_else_wrote_into_the_buffer_is_no_complaint() -> None:
+def test_what_somebody_else_wrote_into_the_buffer_is_no_kernel_error() -> None:
     assert parse(record(BUSY, priority=8 + 4)) is None  # LOG_USER, what a write to /dev/kmsg gets at least
 
 
 def test_further_fields_and_lines_do_not_matter() -> None:
     line = record(BUSY, more=",caller=T1,later=kernels")
-    assert parse(line + b" SUBSYSTEM=cpu\n DEVICE=+cpu:cpu1\n") == Complaint(42, BUSY)
+    assert parse(line + b" SUBSYSTEM=cpu\n DEVICE=+cpu:cpu1\n") == KernelError(42, BUSY)
 
 
-def test_what_goes_well_is_said_at_debug_level_and_is_no_complaint() -> None:
+def test_what_goes_well_is_said_at_debug_level_and_is_no_kernel_error() -> None:
     assert parse(record("crash hp: hp_action 1, cpu 3", priority=7)) is None
 
 
@@ -51,7 +51,7 @@ def test_any_other_message_is_none(line: bytes) -> None:
 
 def test_a_ring_buffer_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        complaints(tmp_path)
+        kernel_errors(tmp_path)
 
 
 def test_a_pipe_that_gives_one_record_a_read_is_read_to_its_end(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_pipe_that_gives_one_record_a_read_is_read_to_its_end(tmp_path: Path) 
     writer.start()
     try:
         ready.wait()
-        assert complaints(tmp_path) == [Complaint(7, BUSY)]
+        assert kernel_errors(tmp_path) == [KernelError(7, BUSY)]
     finally:
         os.close(stop[1])
         writer.join()
@@ -82,8 +82,8 @@ def test_a_pipe_that_gives_one_record_a_read_is_read_to_its_end(tmp_path: Path) 
 
 def test_the_real_ring_buffer_is_read_without_waiting() -> None:
     try:
-        found = complaints(Path("/"))
+        found = kernel_errors(Path("/"))
     except OSError as error:  # kernel.dmesg_restrict
         pytest.skip(f"/dev/kmsg may not be read here: {error}")
     if found:
-        assert complaints(Path("/"), found[-1].sequence) == []
+        assert kernel_errors(Path("/"), found[-1].sequence) == []

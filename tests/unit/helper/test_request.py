@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One request to the helper, apart from what it does about an image."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from kdumphpd.helper import request
+from kdumphpd.helper.lock import RequestLock
+from kdumphpd.protocol import Outcome, Progress, Request, Result, decode
+from kdumphpd.runtime import RECORD
+from tests.unit.trees import helper_folder, put
+
+UNREAD = '[verify]\nimage = "never"\n[events]\nsettle_time = 2\n'
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    put(tmp_path, {"etc/kdumphpd.toml": UNREAD})
+    return helper_folder(tmp_path)
+
+
+def ask(root: Path, word: bytes) -> tuple[Result, list[str]]:
+    """The helper's answer to what a client says, and the progress before it."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.sendall(word)
+        here.shutdown(socket.SHUT_WR)
+        result = request.answer(there, root)
+        request.send(there, result)
+        there.close()
+        data = b""
+        while piece := here.recv(65536):
+            data += piece
+    messages = [decode(line) for line in data.splitlines()]
+    assert messages[-1] == result
+    return result, [message.step for message in messages[:-1] if isinstance(message, Progress)]
+
+
+def test_a_check_is_answered_with_progress_and_what_the_listener_needs_of_the_configuration(root: Path) -> None:
+    result, steps = ask(root, b"check\n")
+    assert result.outcome is Outcome.UNVERIFIED
+    assert steps[0] == "reading the loaded image"
+    assert result.settings is not None
+    assert result.settings.settle_time == 2
+    assert (root / RECORD).exists()
+
+
+@pytest.mark.parametrize("word", [b"", b"chec", b"check", b"check check\n", b"reboot\n", b"\xff\n", b"x" * 200_000])
+def test_what_is_no_request_is_refused(root: Path, word: bytes) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        sender = threading.Thread(target=lambda: (here.sendall(word), here.shutdown(socket.SHUT_WR)))
+        sender.start()
+        assert request.answer(there, root).outcome is Outcome.REFUSED
+        there.close()
+        sender.join()
+    assert not (root / RECORD).exists()
+
+
+@pytest.mark.parametrize("word", [Request.REARM, Request.REARM_NOW])
+def test_what_is_for_root_alone_is_refused_to_others(
+    root: Path, word: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "_peer", lambda client: 65534)
+    result, _ = ask(root, f"{word}\n".encode())
+    assert result.outcome is Outcome.REFUSED
+    monkeypatch.setattr(request, "_peer", lambda client: 0)
+    result, _ = ask(root, f"{word}\n".encode())
+    assert result.outcome is Outcome.UNVERIFIED
+
+
+def test_the_peer_is_who_has_connected() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        assert request._peer(there) == os.geteuid()
+
+
+def test_while_another_is_at_work_a_request_is_told_to_come_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "RequestLock", lambda root: RequestLock(root, patience=0.05))
+    lock = RequestLock(root)
+    result, _ = ask(root, b"check\n")
+    assert (result.outcome, result.armed) == (Outcome.BUSY, True)
+    lock.release()
+    assert ask(root, b"check\n")[0].outcome is Outcome.UNVERIFIED
+
+
+def test_a_configuration_in_error_leaves_everything_alone_where_none_is_known(root: Path) -> None:
+    put(root, {"etc/kdumphpd.toml": "[events]\nsettle_time = 0\n"})
+    result, _ = ask(root, b"check\n")
+    assert result.outcome is Outcome.FAILED
+    assert "events.settle_time is 0" in result.detail
+
+
+def test_the_last_configuration_that_was_right_stays_in_force(root: Path) -> None:
+    ask(root, b"check\n")
+    put(root, {"etc/kdumphpd.toml": "[events]\nsettle_time = 0\n"})
+    result, _ = ask(root, b"check\n")
+    assert result.outcome is Outcome.UNVERIFIED
+    assert result.settings is not None
+    assert result.settings.settle_time == 2
+
+
+def test_asked_for_the_configuration_it_says_whether_it_is_right(root: Path) -> None:
+    result, _ = ask(root, b"configuration\n")
+    assert (result.outcome, result.settings is not None) == (Outcome.CONFIGURED, True)
+    put(root, {"etc/kdumphpd.toml": "[events]\nsettle_time = 0\n"})
+    result, _ = ask(root, b"configuration\n")
+    assert (result.outcome, "expected a number" in result.detail) == (Outcome.FAILED, True)
+
+
+def test_verify_changes_nothing(root: Path) -> None:
+    result, _ = ask(root, b"verify\n")
+    assert (result.outcome, result.armed) == (Outcome.UNREADABLE, True)
+    assert not (root / RECORD).exists()
