@@ -3,7 +3,6 @@
 
 import errno
 import os
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +18,6 @@ DEVPATHS: Mapping[Subsystem, str] = {
     Subsystem.CPU: "/devices/system/cpu/",
     Subsystem.MEMORY: "/devices/system/memory/",
 }
-
-# A CPU or a memory block, and nothing below it: cpufreq's policies and idle states are devices there, too.
-NUMBERED = re.compile(r"(cpu|memory)([0-9]{1,9})")
 
 # Room for some 58,000 uevents (2.3 KB each with the kernel's bookkeeping, measured). Only a privileged process may
 # have it (SO_RCVBUFFORCE); another one gets what net.core.rmem_max allows, and an overflow is no loss: see Lost.
@@ -108,9 +104,10 @@ class Monitor:
             return None  # another subsystem below the same path, or no uevent at all
 
     def _number(self, subsystem: Subsystem, path: str) -> int | None:
-        """3 for /devices/system/cpu/cpu3; None for what is no CPU and no memory block."""
-        match = NUMBERED.fullmatch(path.removeprefix(self._devpaths[subsystem]))
-        return int(match[2]) if match and match[1] == subsystem else None
+        """3 for /devices/system/cpu/cpu3; None for what is no CPU: cpufreq's policies are devices there, too."""
+        prefix = f"{self._devpaths[subsystem]}{subsystem}"
+        number = path.removeprefix(prefix)
+        return int(number) if path.startswith(prefix) and number.isdecimal() and len(number) < 10 else None
 
     def close(self) -> None:
         self._socket.close()

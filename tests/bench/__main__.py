@@ -20,8 +20,9 @@ from pathlib import Path
 
 from kdumphpd.image.examine import examine
 from kdumphpd.image.ranges import Range
-from kdumphpd.storm import Coalescer, Subsystem, Uevent
-from kdumphpd.uevents import Lost, Monitor
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.listener.coalesce import Coalescer, Uevent
+from kdumphpd.listener.receive import Lost, Monitor
 from tests.uevents.devices import NET, NET_PATH, is_readable, send
 from tests.uevents.namespace import INSIDE, mount, way
 from tests.unit.image.builder import GIB, MIB, Kernel
@@ -41,7 +42,7 @@ SO_DETACH_FILTER = 27  # include/uapi/asm-generic/socket.h; not in the socket mo
 LISTENER = """
 import re
 import kdumphpd.daemon
-from kdumphpd.uevents import Monitor
+from kdumphpd.listener.receive import Monitor
 monitor = Monitor()
 with open("/proc/self/smaps_rollup") as file:
     print(*re.findall(r"^(?:Rss|Pss):\\s+(\\d+)", file.read(), re.MULTILINE))
@@ -68,11 +69,11 @@ def relevant() -> Figure:
             for _ in range(CHUNK):
                 send("online")
             began = time.process_time()
-            heard = monitor.read()
+            received = monitor.read()
             spent += time.process_time() - began
-            assert len(heard) == CHUNK, "nothing was lost"
+            assert len(received) == CHUNK, "nothing was lost"
             events = []
-            for event in heard:
+            for event in received:
                 assert not isinstance(event, Lost)
                 # They come from one device, on request; the coalescer takes them as 10,000 blocks coming online.
                 events.append(replace(event, subsystem=Subsystem.MEMORY, number=number, synthetic=False))

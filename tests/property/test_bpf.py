@@ -6,8 +6,8 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kdumphpd.bpf import ACTION_LENGTHS, JA, JEQ, RET, Instruction, assemble, program
-from kdumphpd.uevents import DEVPATHS
+from kdumphpd.listener.bpf import ACTION_LENGTHS, JA, JEQ, RET, Instruction, assemble, program
+from kdumphpd.listener.receive import DEVPATHS
 
 # kobject_actions[] of lib/kobject_uevent.c.
 ACTIONS = ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"]

@@ -8,11 +8,23 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kdumphpd import config, state
-from kdumphpd.config import ADMIN_FILE, Config, ConfigError
-from kdumphpd.kernel.kmsg import Complaint, parse
-from kdumphpd.protocol import Outcome, Progress, ProtocolError, Result, Verb, decode, decode_verb, encode
-from kdumphpd.state import STATE, State, StateError
+from kdumphpd import config_file, state
+from kdumphpd.config import Config
+from kdumphpd.config_file import ADMIN_FILE, ConfigError
+from kdumphpd.kernel.kmsg import KernelError, parse
+from kdumphpd.protocol import (
+    Outcome,
+    Progress,
+    ProtocolError,
+    Reason,
+    Request,
+    Result,
+    decode,
+    decode_request,
+    encode,
+)
+from kdumphpd.runtime import STATE
+from kdumphpd.state import State, StateError
 
 HUGE = 10**400
 
@@ -34,7 +46,7 @@ ANSWERS = st.fixed_dictionaries(
     optional=dict.fromkeys([*RESULT_FIELDS[1:], "step", "self", "other"], VALUES),
 )
 
-# --- the rearm socket -------------------------------------------------------------------------------------
+# --- the helper's socket -------------------------------------------------------------------------------------
 
 
 def answer_or_error(line: bytes) -> None:
@@ -59,7 +71,7 @@ def test_any_json_is_an_answer_or_out_of_protocol(value: object) -> None:
     st.builds(
         Result,
         outcome=st.sampled_from(Outcome),
-        reason=st.text(max_size=20),
+        reason=st.none() | st.sampled_from(Reason),
         detail=st.text(max_size=200),
         loader=st.text(max_size=20),
         seconds=st.floats(0, 1e6),
@@ -75,22 +87,29 @@ def test_an_answer_survives_the_way_and_is_one_line(message: Progress | Result) 
     assert decode(line) == message
 
 
-@given(st.binary(max_size=40) | st.sampled_from([f"{verb}\n".encode() for verb in Verb]))
-def test_any_bytes_are_a_verb_or_out_of_protocol(line: bytes) -> None:
+@given(st.binary(max_size=40) | st.sampled_from([f"{request}\n".encode() for request in Request]))
+def test_any_bytes_are_a_request_or_out_of_protocol(line: bytes) -> None:
     try:
-        verb = decode_verb(line)
+        request = decode_request(line)
     except ProtocolError:
-        assert line not in {f"{verb}\n".encode() for verb in Verb}
+        assert line not in {f"{request}\n".encode() for request in Request}
         return
-    assert line.rstrip(b"\n") == verb.encode()
+    assert line.rstrip(b"\n") == request.encode()
 
 
 # --- the configuration ------------------------------------------------------------------------------------
 
 KEYS = st.sampled_from(
     [
-        *("storm.quiet", "storm.max_delay", "reload.loader", "reload.timeout", "reload.kexec.kernel", "verify.image"),
-        *("storm", "reload", "reload.kexec", "verify", "unknown", '"quo ted"', "storm.unknown"),
+        *(
+            "events.settle_time",
+            "events.max_delay",
+            "reload.loader",
+            "reload.timeout",
+            "reload.kexec.kernel",
+            "verify.image",
+        ),
+        *("events", "reload", "reload.kexec", "verify", "unknown", '"quo ted"', "events.unknown"),
     ]
 )
 TOML_VALUES = st.one_of(
@@ -118,19 +137,19 @@ def load(data: bytes) -> None:
         path.parent.mkdir()
         path.write_bytes(data)
         try:
-            settings = config.load(Path(folder))
+            settings = config_file.load(Path(folder))
         except ConfigError as error:
             assert str(path) in str(error)
             return
     assert isinstance(settings, Config)
-    assert 0.05 <= settings.storm.quiet <= settings.storm.max_delay <= 3600
+    assert 0.05 <= settings.events.settle_time <= settings.events.max_delay <= 3600
     assert 1 <= settings.reload.timeout <= 3600
 
 
 @given(TABLES)
-@example("storm.quiet = nan")
-@example(f"storm.quiet = {HUGE}")
-@example("storm.quiet = 1" + "0" * 5000)
+@example("events.settle_time = nan")
+@example(f"events.settle_time = {HUGE}")
+@example("events.settle_time = 1" + "0" * 5000)
 def test_anything_like_toml_is_a_configuration_or_refused_by_name(text: str) -> None:
     load(text.encode("utf-8", "surrogatepass"))
 
@@ -142,7 +161,18 @@ def test_any_bytes_are_a_configuration_or_refused_by_name(data: bytes) -> None:
 
 # --- the state file ---------------------------------------------------------------------------------------
 
-STATE_FIELDS = ["started", "status", "healthy", "receive_buffer", "events", "storms", "unprotected", "last", "other"]
+STATE_FIELDS = [
+    "started",
+    "status",
+    "healthy",
+    "receive_buffer",
+    "events",
+    "bursts",
+    "unprotected",
+    "last_burst",
+    "last_check",
+    "other",
+]
 STATES = st.fixed_dictionaries(
     {
         "started": st.floats() | VALUES,
@@ -182,5 +212,5 @@ def test_any_bytes_are_a_state_or_refused_by_name(data: bytes) -> None:
 
 
 @given(st.binary(max_size=100) | st.binary(max_size=60).map(lambda tail: b"4,1,1,-;crash hp: " + tail))
-def test_any_record_is_a_complaint_or_none(record: bytes) -> None:
-    assert isinstance(parse(record), Complaint | None)
+def test_any_record_is_a_kernel_error_or_none(record: bytes) -> None:
+    assert isinstance(parse(record), KernelError | None)

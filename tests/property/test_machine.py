@@ -7,7 +7,7 @@ pipeline, the record and the watch for others who load are the real ones.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,7 +195,7 @@ class Model(RuleBasedStateMachine):
         self.load_by_hand(distribution.updatable, distribution.safe)
 
     @rule(updatable=st.booleans(), safe=st.booleans())
-    def load_by_hand(self, updatable: bool = False, safe: bool = False) -> None:  # noqa: FBT001, FBT002 - a rule
+    def load_by_hand(self, updatable: bool = False, safe: bool = False) -> None:
         kernel = self.kernel
         if kernel.locked:
             return  # "Device or resource busy"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The listener's schedule and the helper's decisions together, against a machine on which everything may go wrong.
 
-A fake clock; no I/O. What is real: Schedule, and serve() with all that it calls; what is not is in tests/unit/helper/world.
+What is real: Schedule, and serve() with all that it calls; what is not is in tests/unit/helper/world.py.
 """
 
 import copy
@@ -283,7 +283,7 @@ class Model(RuleBasedStateMachine):
         assert self.healthy or not world.readable, (self.schedule.failure, self.schedule.wrong)
 
 
-class TestModel(Model.TestCase):  # type: ignore[name-defined,misc]
+class TestModel(Model.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(
         max_examples=60,
         stateful_step_count=40,
@@ -294,7 +294,7 @@ class TestModel(Model.TestCase):  # type: ignore[name-defined,misc]
 
 
 @pytest.mark.long
-class TestModelLong(Model.TestCase):  # type: ignore[name-defined,misc]
+class TestModelLong(Model.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(
         max_examples=1200,
         stateful_step_count=90,

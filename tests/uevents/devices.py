@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Making real uevents, and hearing all of them: what the monitor is held against."""
+"""Making real uevents, and receiving all of them: what the monitor is held against."""
 
 import os
 import select
@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 from typing import cast
 
-from kdumphpd.storm import Subsystem, Uevent
-from kdumphpd.uevents import Lost, Monitor
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.listener.coalesce import Uevent
+from kdumphpd.listener.receive import Lost, Monitor
 
 NETLINK_KOBJECT_UEVENT = 15  # include/uapi/linux/netlink.h; not in the socket module
 KERNEL_GROUP = 1  # the multicast group of the kernel's own messages
@@ -26,7 +27,7 @@ def send(action: str = "add", device: Path = LOOPBACK) -> None:
 
 
 def everything() -> socket.socket:
-    """A socket that hears every uevent, with no filter."""
+    """A socket that receives every uevent, with no filter."""
     plain = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_KOBJECT_UEVENT)
     plain.bind((0, KERNEL_GROUP))
     plain.setblocking(False)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.storm import Subsystem, Uevent
-from kdumphpd.uevents import Monitor
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.listener.coalesce import Uevent
+from kdumphpd.listener.receive import Monitor
 from tests.uevents.devices import drain, everything, read_all, send
 
 SYSTEM = Path("/sys/devices/system")
@@ -22,12 +23,12 @@ def needs(device: Path) -> Path:
 
 @pytest.mark.parametrize(("subsystem", "device"), [(Subsystem.CPU, "cpu/cpu0"), (Subsystem.MEMORY, "memory/memory0")])
 @pytest.mark.parametrize("action", ["online", "offline", "add", "remove"])
-def test_uevents_of_cpus_and_memory_are_heard(subsystem: Subsystem, device: str, action: str) -> None:
+def test_uevents_of_cpus_and_memory_are_received(subsystem: Subsystem, device: str, action: str) -> None:
     uevent = needs(SYSTEM / device)
     monitor = Monitor()
     try:
         send(action, uevent)
-        # Other processes may do the same meanwhile: ours is among what was heard.
+        # Other processes may do the same meanwhile: ours is among what was received.
         assert Uevent(subsystem, action, 0, synthetic=True) in read_all(monitor)
     finally:
         monitor.close()

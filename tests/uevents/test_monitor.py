@@ -2,17 +2,20 @@
 """The monitor on real netlink sockets, in a network namespace whose devices stand for CPUs and memory."""
 
 import contextlib
+import shlex
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from kdumphpd.storm import Coalescer, Uevent
-from kdumphpd.uevents import BATCH, DEVPATHS, Lost, Monitor
+from kdumphpd.listener.coalesce import Coalescer, Uevent
+from kdumphpd.listener.receive import BATCH, DEVPATHS, Lost, Monitor
 from tests.uevents.devices import NET, NET_PATH, drain, everything, is_readable, read_all, send, shrink
 from tests.uevents.namespace import in_namespace
 
-OVERFLOW = Lost("more uevents came at once than the socket could hold")
+OVERFLOW = Lost("more arrived at once than the socket could hold")
 
 
 @contextlib.contextmanager
@@ -78,38 +81,39 @@ def test_a_synthetic_uevent_is_told_apart_with_and_without_a_uuid_of_its_sender(
 
 
 @in_namespace
-def test_a_device_that_is_plugged_and_unplugged_is_heard_with_its_number() -> None:
+def test_a_device_that_is_plugged_and_unplugged_is_received_with_its_number() -> None:
     with monitor() as ours:
-        with device("hotplug7"):
-            heard = read_all(ours)
-        assert Uevent(NET, "add", 7, synthetic=False) in heard
+        with device("net7"):
+            received = read_all(ours)
+        assert Uevent(NET, "add", 7, synthetic=False) in received
         assert Uevent(NET, "remove", 7, synthetic=False) in read_all(ours)
 
 
 @in_namespace
 def test_other_subsystems_below_the_same_path_are_passed_over() -> None:
     # A device's queues lie below it and send uevents too.
-    with monitor() as ours, everything() as plain, device("hotplug7"):
-        heard = read_all(ours)
+    with monitor() as ours, everything() as plain, device("net7"):
+        received = read_all(ours)
         if not any(b"SUBSYSTEM=queues" in message for message in drain(plain)):
             pytest.skip("this kernel's virtual network devices have no queues")
-        assert heard
-        assert all(isinstance(event, Uevent) and event.subsystem == NET for event in heard)
+        assert received
+        assert all(isinstance(event, Uevent) and event.subsystem == NET for event in received)
 
 
 @in_namespace
-def test_a_storm_goes_from_the_socket_through_the_coalescer_event_by_event() -> None:
+def test_a_burst_goes_from_the_socket_through_the_coalescer_event_by_event() -> None:
     coalescer = Coalescer(1.0, 10.0)
     with monitor() as ours:
-        with device("hotplug7"), device("hotplug8"):
+        with device("net7"), device("net8"):
             pass
         for event in read_all(ours):
             assert isinstance(event, Uevent)
             coalescer.feed(event, 0.0)
-    storm = coalescer.close(1.0)
-    assert storm is not None
-    assert (storm.counts[NET, "add"], storm.counts[NET, "remove"]) == (2, 2)
-    assert (storm.first_event, storm.last_event) == ("add@net7", "remove@net7")
+    closed = coalescer.close(1.0)
+    assert closed is not None
+    burst, _ = closed
+    assert (burst.counts[NET, "add"], burst.counts[NET, "remove"]) == (2, 2)
+    assert (burst.first_event, burst.last_event) == ("add@net7", "remove@net7")
 
 
 @in_namespace
@@ -130,14 +134,14 @@ def test_reading_when_nothing_has_come_gives_nothing_and_does_not_wait() -> None
 
 
 @in_namespace
-def test_an_overflow_is_one_loss_and_the_monitor_keeps_hearing() -> None:
+def test_an_overflow_is_one_loss_and_the_monitor_goes_on() -> None:
     with monitor() as ours:
         shrink(ours)
         for _ in range(1000):
             send()
-        heard = read_all(ours)
-        assert heard.count(OVERFLOW) == 1
-        assert 0 < len(heard) < 1000
+        received = read_all(ours)
+        assert received.count(OVERFLOW) == 1
+        assert 0 < len(received) < 1000
         assert not is_readable(ours), "an error that stays on the socket would make the loop spin"
 
         send("online")
@@ -155,16 +159,16 @@ def test_every_later_overflow_is_a_loss_of_its_own() -> None:
 
 
 @in_namespace
-def test_an_overflow_between_two_batches_is_heard_too() -> None:
+def test_an_overflow_between_two_batches_is_received_too() -> None:
     with monitor() as ours:
         for _ in range(BATCH + 1):
             send()
-        heard = ours.read()
+        received = ours.read()
         shrink(ours)
         for _ in range(1000):
             send()
-        heard += read_all(ours)
-        assert heard.count(OVERFLOW) == 1
+        received += read_all(ours)
+        assert received.count(OVERFLOW) == 1
         assert not is_readable(ours)
 
 
@@ -182,3 +186,36 @@ def test_the_filter_drops_before_the_buffer_so_irrelevant_uevents_cannot_overflo
 def test_the_receive_buffer_is_as_large_as_permitted_and_said() -> None:
     with monitor() as ours:
         assert ours.receive_buffer > 0
+
+
+@in_namespace
+def test_a_device_whose_name_is_another_is_no_cpu_and_no_memory_block() -> None:
+    with monitor() as ours, device("policy0"):
+        assert all(event.number is None for event in read_all(ours) if isinstance(event, Uevent))
+
+
+@in_namespace
+def test_a_socket_that_was_passed_on_has_what_arrived_before() -> None:
+    with everything() as waiting:
+        send("online")
+        ours = Monitor({NET: NET_PATH}, passed=waiting.fileno())
+        try:
+            assert read_all(ours) == [Uevent(NET, "online", None, synthetic=True)]
+            send("offline")
+            assert read_all(ours) == [Uevent(NET, "offline", None, synthetic=True)]
+        finally:
+            ours.close()
+
+
+@in_namespace
+def test_only_a_netlink_socket_is_taken_from_systemd() -> None:
+    script = "from kdumphpd.listener.receive import passed_socket; print(passed_socket())"
+    with everything() as netlink, socket.socket() as other:
+        for handed, answer in (((netlink,), "3"), ((other,), "None"), ((other, netlink), "4"), ((), "None")):
+            shell = " ".join(f"{n}<&{s.fileno()}" for n, s in enumerate(handed, 3))
+            command = (
+                f"exec env LISTEN_PID=$$ LISTEN_FDS={len(handed)} {sys.executable} -c {shlex.quote(script)} {shell}"
+            )
+            fds = [s.fileno() for s in handed]
+            done = subprocess.run(["bash", "-c", command], pass_fds=fds, capture_output=True, text=True, check=True)
+            assert done.stdout.strip() == answer

@@ -137,7 +137,7 @@ def test_loader_suse(machine: Machine, result: Result) -> None:
 
 @pytest.mark.guests("debian12", "debian13")
 def test_recorded_kdump_tools(machine: Machine, result: Result) -> None:
-    """Debian's and Ubuntu's: the command that kdump-config says it would run; its own reload where it does not say."""
+    """Debian's and Ubuntu's: the command that kdump-config says it would run, else its own reload."""
     knows_hotplug = "absent" not in kdump.crash_hotplug(machine)
 
     def plug(before: Seen) -> Seen:

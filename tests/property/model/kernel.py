@@ -4,12 +4,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from kdumphpd.ids import IdSet
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.kimage import KImage
 from kdumphpd.image.ranges import Range, Ranges, union
 from kdumphpd.image.reader import Image
 from kdumphpd.image.verdict import State, Verdict
-from kdumphpd.ids import IdSet
 from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem
 from kdumphpd.kernel.kmsg import KernelError
 from kdumphpd.listener.coalesce import Uevent
@@ -53,6 +53,7 @@ class Kernel:
     blocks: set[int] = field(default_factory=lambda: set(BOOT_BLOCKS))  # online
     present: set[int] = field(default_factory=lambda: {0})  # CPUs
     online: set[int] = field(default_factory=lambda: {0})  # CPUs
+    noticed: set[int] = field(default_factory=lambda: set(BOOT_BLOCKS))  # blocks at the last request
     image: LoadedImage | None = None
     locked: bool = False  # a load is under way
     no_room: bool = False  # for what an update has to write
@@ -69,6 +70,9 @@ class Kernel:
         if online == (number in self.blocks):
             return
         (self.blocks.add if online else self.blocks.discard)(number)
+        if self.image is not None and not online:
+            # Added and removed between two requests: a fingerprint does not tell, and x86 leaves it in the image.
+            self.image.elusive |= number not in self.noticed
         if self._updated() and self.image is not None:
             if online:
                 self.image.blocks.add(number)

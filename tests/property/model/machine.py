@@ -17,6 +17,7 @@ from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import State, unreadable
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.kernel.limits import Limits
+from kdumphpd.listener.schedule import FINE
 from kdumphpd.load import units
 from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.method import Kind, Method
@@ -96,6 +97,7 @@ class Machine:
     held_until: float = 0.0
     loads: int = 0  # of ours that left an image
     saves: int = 0  # of the record
+    seen: State = State.NO_IMAGE  # by the last observation
     _steps: int = 0
     _loading: bool = False
 
@@ -133,12 +135,15 @@ class Machine:
     def _check(self, wanted: bool | None, loads: int, result: Result) -> None:
         """What holds for every request that has ended."""
         image = self.kernel.image
+        self.kernel.noticed = set(self.kernel.blocks)
         if image is not None:
             image.noticed = True
         if result.outcome is Outcome.RELOADED:
             assert self.loads > loads, "reloaded was said, and no image was loaded"
         if wanted is False and self.wanted is False:
             assert self.loads == loads, "an image that the operator had unloaded was loaded"
+        if result.outcome in FINE:
+            assert self.seen not in (State.STALE, State.UNSAFE), f"{result.outcome} was said of an image that is not"
         if self.wanted is False:
             assert image is None or not image.ours, "the operator has stopped kdump meanwhile, and an image is loaded"
 
@@ -171,9 +176,11 @@ class Machine:
         asked = self.config.verify.image is Verify.ALWAYS or (
             self.config.verify.image is Verify.IN_DOUBT and not observed.capability.covers(Subsystem)
         )
-        if observed.verdict.state is State.NO_IMAGE or (kernel.kind.readable and asked):
-            return observed
-        return replace(observed, image=None, verdict=unreadable(UnreadableError(Reason.NOT_READ, "not permitted")))
+        if observed.verdict.state is not State.NO_IMAGE and not (kernel.kind.readable and asked):
+            not_read = unreadable(UnreadableError(Reason.NOT_READ, "not permitted"))
+            observed = replace(observed, image=None, verdict=not_read)
+        self.seen = observed.verdict.state
+        return observed
 
     def machine(self) -> Fingerprint:
         return self.kernel.fingerprint()
@@ -305,7 +312,9 @@ class Machine:
         if self.wanted is False and not self.kernel.image:
             self.wanted = None  # it may have said that a reload is pending
         if self.kernel.image is not None:
-            self.kernel.image.noticed = False  # what machine it describes is forgotten
+            # What machine it describes is forgotten.
+            self.kernel.image.noticed = False
+            self.kernel.image.elusive |= self.kernel.verdict().state is not State.CURRENT
         with contextlib.suppress(FileNotFoundError):
             (self.root / RECORD).write_bytes(b"\xff garbage")
             self.saves += 1

@@ -53,7 +53,12 @@ def test_a_check_is_answered_with_progress_and_what_the_listener_needs_of_the_co
 def test_what_is_no_request_is_refused(root: Path, word: bytes) -> None:
     here, there = socket.socketpair()
     with here, there:
-        sender = threading.Thread(target=lambda: (here.sendall(word), here.shutdown(socket.SHUT_WR)))
+
+        def send() -> None:
+            here.sendall(word)
+            here.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
         sender.start()
         assert request.answer(there, root).outcome is Outcome.REFUSED
         there.close()

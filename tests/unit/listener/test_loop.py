@@ -14,7 +14,7 @@ from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.loop import Loop
 from kdumphpd.listener.receive import Lost
 from kdumphpd.protocol import Outcome, Progress, Reason, Result, Settings, encode
-from kdumphpd.runtime import RECORD, SOCKET
+from kdumphpd.runtime import RECORD, SOCKET, STATE
 from kdumphpd.state import State
 from tests.unit.trees import CRASH_LOADED, kernel, put
 
@@ -217,7 +217,7 @@ def test_an_image_of_somebody_else_is_checked(listener: Listener, monkeypatch: p
 
 
 def test_a_state_file_that_cant_be_written_stops_nothing(listener: Listener) -> None:
-    folder = (listener.root / state.STATE).parent
+    folder = (listener.root / STATE).parent
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
