@@ -49,7 +49,7 @@ def loaders() -> list[int]:
 
 
 def helper() -> list[int]:
-    return [n for n, argv in processes(HELPER) if "kdumphpd/helper" in argv]
+    return [n for n, argv in processes(HELPER) if any(word.endswith("kdumphpd/helper") for word in argv)]
 
 
 def listener() -> list[int]:

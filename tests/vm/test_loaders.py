@@ -18,7 +18,7 @@ from tests.vm.test_kills import SAFE, SILENT
 FAKES = Path(__file__).parent / "fakes"
 
 SETTINGS = "/etc/sysconfig/kdump"
-COMMAND_LINE = "root=/dev/vda console=ttyS0 systemd.unit=kdump-tools-dump.service nr_cpus=1"
+COMMAND_LINE = "root=/dev/vda console=ttyS0 systemd.unit=kdump-tools-dump.service nr_cpus=1 acpi_no_memhotplug"
 
 FEDORA_RULE = "98-kexec.rules"
 SUSE_RULE = "/run/udev/rules.d/70-kdump.rules"

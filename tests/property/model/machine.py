@@ -142,7 +142,7 @@ class Machine:
             assert self.loads > loads, "reloaded was said, and no image was loaded"
         if wanted is False and self.wanted is False:
             assert self.loads == loads, "an image that the operator had unloaded was loaded"
-        if result.outcome in FINE:
+        if result.outcome in FINE - {Outcome.NOT_LOADED}:
             assert self.seen not in (State.STALE, State.UNSAFE), f"{result.outcome} was said of an image that is not"
         if self.wanted is False:
             assert image is None or not image.ours, "the operator has stopped kdump meanwhile, and an image is loaded"
