@@ -2,6 +2,7 @@
 """kdumphpctl: what an operator asks kdumphpd. One module a verb, each with `add_arguments` and `run`."""
 
 import argparse
+import io
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,8 @@ VERBS = ("status", "inspect", "verify", "rearm")
 
 
 def main() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a path has
     # One verb is asked for; what the others stand on takes longer to import than the work of this one.
     asked = [verb for verb in VERBS if sys.argv[1:2] == [verb]] or VERBS
     modules = {verb: import_module(f"{__name__}.{verb}") for verb in asked}

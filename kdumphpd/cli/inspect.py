@@ -26,9 +26,9 @@ def run(options: argparse.Namespace, root: Path) -> int:
     if options.json:
         print(json.dumps({"image": image.to_dict() if image else None, "verdict": verdict.to_dict()}, indent=1))
     else:
-        if image:
-            print("\n".join(_lines(image)))
-        print(f"{'verdict':<14}{verdict.state.replace('_', ' ')}: {verdict.sentence()}")
+        lines = [*_lines(image)] if image else []
+        lines.append(f"{'verdict':<14}{verdict.state.replace('_', ' ')}: {verdict.sentence()}")
+        print("\n".join(map(plain, lines)))
     return EXIT[verdict.state]
 
 
@@ -36,9 +36,7 @@ def _lines(image: Image) -> Iterable[str]:
     kimage = image.kimage
     yield f"{'loaded with':<14}{'kexec_file_load' if kimage.file_mode else 'kexec_load'}"
     bits = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in kimage.hotplug_bits.items())
-    yield f"{'hotplug':<14}{'the kernel updates it' if kimage.updatable else 'the kernel may not touch it'}" + (
-        f" ({bits})" if bits else " (this kernel never does)"
-    )
+    yield f"{'hotplug':<14}{_hotplug(image)}{f' ({bits})' if bits else ''}"
     yield from _table("reserved", map(str, image.reservation))
     yield from _table(
         "segments", (f"{segment.range}, {format_size(segment.bufsz)} of it loaded" for segment in kimage.segments)
@@ -52,7 +50,16 @@ def _lines(image: Image) -> Iterable[str]:
         free = format_size(sum(r.size for r in image.unreserved))
         yield f"{'not reserved':<14}{free} of the elfcorehdr segment: what the kernel writes there may be lost"
     if image.command_line is not None:
-        yield f"{'command line':<14}{plain(image.command_line)}"
+        yield f"{'command line':<14}{image.command_line}"
+    yield f"{'identity':<14}{image.identity}"
+
+
+def _hotplug(image: Image) -> str:
+    if not image.kimage.hotplug_bits:
+        return "this kernel updates no image"
+    if not image.kimage.updatable:
+        return "the kernel is not permitted to update it"
+    return "the kernel updates it" if image.updatable else "the kernel updates it, in part in memory that is not reserved"
 
 
 def _cpus(fdt: Fdt) -> str:

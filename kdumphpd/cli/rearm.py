@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Check the loaded kdump image now, and reload it if it is out of date (root only).
 
-Exit status: 0 an image is loaded and right, as far as can be told; 1 it is not; 3 none is loaded; 4 the helper gave
-no answer.
+Exit status: 0 an image is loaded and right, as far as can be told; 1 it is not; 3 none is loaded; 4 that can't be
+told, for the helper gave no result.
 """
 
 import argparse
@@ -18,7 +18,15 @@ from kdumphpd.protocol import Outcome, Request
 
 PATIENCE = 3 * 3600.0 + 60.0  # seconds; the helper's own limit
 
-RIGHT = (Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.RELOADED)
+EXIT = {
+    Outcome.CURRENT: 0,
+    Outcome.UNVERIFIED: 0,
+    Outcome.RELOADED: 0,
+    Outcome.NOT_LOADED: 3,
+    Outcome.BUSY: 4,
+    Outcome.REFUSED: 4,
+}
+WRONG, UNKNOWN = 1, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, root: Path) -> int:
     if os.geteuid() != 0:
         print("kdumphpctl rearm has to be run as root: only root may load a kdump image", file=sys.stderr)
-        return 1
+        return UNKNOWN
 
     def progress(step: str) -> None:
         print(f"… {plain(step)}", file=sys.stderr if options.json else sys.stdout, flush=True)
@@ -38,12 +46,13 @@ def run(options: argparse.Namespace, root: Path) -> int:
     try:
         result = client.ask(root, request, PATIENCE, progress)
     except client.HelperUnavailable as error:
-        print(f"kdumphpctl: {error}", file=sys.stderr)
-        return 4
+        print(plain(f"kdumphpctl: {error}"), file=sys.stderr)
+        return UNKNOWN
+    except KeyboardInterrupt:
+        print("kdumphpctl: not waiting for the result; the helper goes on by itself", file=sys.stderr)
+        return UNKNOWN
     if options.json:
         print(json.dumps(dataclasses.asdict(result), indent=1))
     else:
         print(plain(messages.what_was_done(result, changed=False)[1]))
-    if result.outcome is Outcome.NOT_LOADED:
-        return 3
-    return 0 if result.outcome in RIGHT else 1
+    return EXIT.get(result.outcome, WRONG)

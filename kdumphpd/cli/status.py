@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Show whether kdump is armed, and what kdumphpd has seen and done.
+"""Show whether kdump is armed, and what kdumphpd has received and done.
 
 Exit status: 0 armed, 1 the image is wrong or missing against the operator's wish, 3 no image is loaded, 4 that can't
 be told, or kdumphpd does not run. Reading it disturbs nothing: crash_hotplug, which takes the kexec lock, is not
@@ -65,25 +65,50 @@ def _fadump(root: Path) -> Fadump | None:
 def _lines(
     loaded: bool | None, problem: str, fadump: Fadump | None, known: state.State | None, absence: str
 ) -> list[str]:
-    lines = [f"kdump image   {problem or ('loaded' if loaded else 'not loaded')}"]
+    lines = [
+        f"protected     {_protected(loaded, known)}",
+        f"kdump image   {problem or ('loaded' if loaded else 'not loaded')}",
+    ]
     if fadump and fadump.enabled:
         lines.append(f"fadump        {'registered' if fadump.registered else 'enabled, not registered'}")
     if known is None:
         return [*lines, f"kdumphpd      {absence}"]
-    lines += [
-        f"kdumphpd      {known.status}",
-        f"since         {_when(known.started)}",
-    ]
+    return [*lines, *_listener(known)]
+
+
+def _protected(loaded: bool | None, known: state.State | None) -> str:
+    if loaded is None:
+        return "unknown"
+    if not loaded:
+        return "NO: a panic leaves no dump"
+    if known is None:
+        return "unknown: an image is loaded, but nobody keeps it up to date"
+    return "yes" if known.healthy else "in part: an image is loaded, but a dump may miss something or fail"
+
+
+def _listener(known: state.State) -> list[str]:
+    lines = [f"kdumphpd      {known.status}", f"since         {_when(known.started)}"]
     if check := known.last_check:
         how = f", loaded with {check.method}" if check.method else ""
         lines.append(f"last check    {_when(check.when)}: {check.outcome}{how}")
+    if known.pending:
+        lines.append("pending       a reload has begun and not ended with an image")
+    if known.deferred_until:
+        lines.append(f"deferred      a reload, until {_when(known.deferred_until)}")
+    if known.burst:
+        lines.append("burst         uevents have arrived that are not handled yet")
+    if known.failure:
+        lines.append(f"failure       {known.failure}")
+    if not known.receiving:
+        lines.append("uevents       not received: the socket cannot be opened")
     lines += [
         f"uevents       {known.events} ({known.synthetic} synthetic, {known.overflows} overflows)",
-        f"bursts        {known.bursts} handled, {known.failures} requests failed",
+        f"bursts        {known.bursts} handled",
+        f"requests      {known.checks} answered, {known.failures} failed",
         f"reloads       {known.reloads}, unprotected for {known.unprotected:.1f} s in all",
     ]
-    if known.last_burst:
-        lines += [f"last burst    {_when(known.last_burst.ended)}", f"              {known.last_burst.sentence}"]
+    if burst := known.last_burst:
+        lines += [f"last burst    {_when(burst.ended)}", f"              {burst.sentence}"]
     return lines
 
 

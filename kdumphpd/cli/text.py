@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text of others on an operator's terminal."""
+"""Text on an operator's terminal that others have written."""
 
 
 def plain(text: str) -> str:

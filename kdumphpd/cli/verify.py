@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from kdumphpd.cli.text import plain
 from kdumphpd.image.examine import examine
 from kdumphpd.image.verdict import State
 from kdumphpd.runtime import LAYOUT
@@ -24,5 +25,5 @@ def run(options: argparse.Namespace, root: Path) -> int:
     if options.json:
         print(json.dumps(verdict.to_dict(), indent=1))
     else:
-        print(f"{verdict.state.replace('_', ' ')}: {verdict.sentence()}")
+        print(plain(f"{verdict.state.replace('_', ' ')}: {verdict.sentence()}"))
     return EXIT[verdict.state]

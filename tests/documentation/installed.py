@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-COMMANDS = {"kdumphpd": "kdumphpd.daemon", "kdumphpctl": "kdumphpd.cli"}
+COMMANDS = {"kdumphpd": "kdumphpd.listener.daemon", "kdumphpctl": "kdumphpd.cli"}
 
 _kept: list[tempfile.TemporaryDirectory[str]] = []  # until the end of the tests
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd import config, daemon
+from kdumphpd import config, fields
 from kdumphpd.cli import VERBS, status, verify
-from kdumphpd.config import Loader
-from kdumphpd.kernel.crash_hotplug import Answer, Capability
-from kdumphpd.listener import _fields, _status
+from kdumphpd.config import LoaderChoice
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.listener import daemon, report
+from kdumphpd.listener.coalesce import Coalescer, Uevent
+from kdumphpd.listener.schedule import Ask
 from kdumphpd.messages import MessageId
-from kdumphpd.policy import Action, Decision, Reason, decide
-from kdumphpd.protocol import Outcome, Result, Verb
-from kdumphpd.storm import Coalescer, Subsystem, Uevent
+from kdumphpd.protocol import FOR_ROOT, Outcome, Reason, Request, Result
+from kdumphpd.state import LastCheck, State
 from tests.documentation.installed import CHECKOUT, options, tree
 
 PAGES = ("man8/kdumphpd.8", "man8/kdumphpctl.8", "man5/kdumphpd.toml.5")
@@ -38,7 +39,8 @@ def section(page: str, title: str) -> str:
 def documented_options(text: str) -> set[str]:
     """The options in mdoc's words: "Fl h , -help" is -h and --help."""
     lines = re.findall(r"^\.It .*?\bFl (.*)", text, re.MULTILINE)
-    return {f"-{name}" for line in lines for name in line.split() if name != ","}
+    macros = {",", "Op", "Oo", "Oc", "Fl"}
+    return {f"-{name}" for line in lines for name in line.split() if name not in macros}
 
 
 def statuses(text: str) -> set[int]:
@@ -100,50 +102,45 @@ def test_the_daemons_exit_statuses_are_told() -> None:
     assert statuses(section("man8/kdumphpd.8", "EXIT STATUS")) == {0, 2, 71, daemon.EXIT_CONFIG}
 
 
-def test_every_journal_field_of_a_storm_is_told() -> None:
+def test_every_journal_field_of_a_request_is_told() -> None:
     text = section("man8/kdumphpd.8", "JOURNAL")
-    coalescer = Coalescer(quiet=1.0, max_delay=10.0)
-    coalescer.assume("something", 0.0)
+    coalescer = Coalescer(1.0, 10.0)
+    coalescer.mark_lost("something", 0.0)
     for number, (subsystem, action) in enumerate(product(Subsystem, ("add", "remove", "online", "offline"))):
         coalescer.feed(Uevent(subsystem, action, number), 0.0)
-    storm = coalescer.close(100.0)
-    assert storm is not None
-    fields = _fields(storm, Decision(Action.RELOAD, Reason.OWED), Result(outcome=Outcome.RELOADED))
-    assert set(re.findall(r"KDUMPHPD_\w+", text)) == {f"KDUMPHPD_{name.upper()}" for name in fields}
+    closed = coalescer.close(100.0)
+    assert closed is not None
+    result = Result(Outcome.RELOADED, reason=Reason.STALE, loader="kexec", method="kexec -s")
+    found = report.fields(Ask(Request.UPDATE, burst=closed[0]), result)
+    assert set(re.findall(r"KDUMPHPD_\w+", text)) == {f"KDUMPHPD_{name.upper()}" for name in found}
 
 
 def test_every_value_of_the_journal_fields_is_told() -> None:
-    """The listener decides without a verdict: only root's part can read the image."""
     text = section("man8/kdumphpd.8", "JOURNAL")
     values = {
-        name: re.findall(r"Cm (\S+)", rest)
+        name: re.findall(r"^\.It Cm (\S+)", rest, re.MULTILINE)
         for name, rest in re.findall(r"^\.It Dv KDUMPHPD_(\w+)\n(.*?)(?=^\.It Dv|\Z)", text, re.DOTALL | re.MULTILINE)
     }
-    decisions = [
-        decide(Capability(loaded=loaded, cpu=cpu, memory=memory), Subsystem, owed=owed)
-        for loaded, cpu, memory, owed in product((True, False), Answer, Answer, (True, False))
-    ]
-    assert set(values["ACTION"]) == {decision.action for decision in decisions}
-    assert set(values["REASON"]) == {decision.reason for decision in decisions}
-    # "unreadable" is an answer to the verb verify alone, which the listener does not use.
-    assert set(values["OUTCOME"]) == set(Outcome) - {Outcome.UNREADABLE}
+    # The listener asks for no other.
+    assert set(values["REQUEST"]) == set(Request) - FOR_ROOT - {Request.VERIFY, Request.CONFIGURATION}
+    assert set(values["REASON"]) == set(Reason)
+    # "unreadable" and "configured" are answers to requests that have no entry.
+    assert set(values["OUTCOME"]) == set(Outcome) - {Outcome.UNREADABLE, Outcome.CONFIGURED}
 
 
 def test_every_status_is_explained() -> None:
-    decisions = [Decision(action, Reason.UNKNOWN) for action in Action]
-    results = [
-        None,
-        *(
-            Result(outcome=outcome, armed=armed, kernel_updates=updates)
-            for outcome, armed, updates in product(Outcome, (True, False), (True, False))
-        ),
-    ]
-    said = {
-        _status(decision, result, healthy=healthy)
-        for decision, result, healthy in product(decisions, results, (True, False))
-    }
-    told = re.findall(r'^\.It "(.*)"', section("man8/kdumphpd.8", "DIAGNOSTICS"), re.MULTILINE)
-    assert set(told) == {re.sub(r"\d+ s$", "N s", text) for text in said} | {daemon.STATUS_REFUSED}
+    checks = [None, *(LastCheck(0, outcome, "x", updates, "") for outcome in Outcome for updates in (True, False))]
+    flags = (True, False)
+    situations = product(checks, flags, (True, False, None), flags, flags, (0.0, 1.0), ("", "x"), (None, 1.0))
+    said = set()
+    for check, receiving, loaded, burst, pending, deferred, failure, wait in situations:
+        state = State(0, "", healthy=True, receiving=receiving, loaded=loaded, burst=burst, pending=pending)
+        state.deferred_until, state.failure, state.last_check = deferred, failure, check
+        said.add(report.status(state, wait))
+    told = set(re.findall(r'^\.It "(.*)"', section("man8/kdumphpd.8", "DIAGNOSTICS"), re.MULTILINE))
+    # What follows is what is wrong, and when the next try is.
+    plain = {re.sub(r"(: x?)?(; next try in \d+ s|; see the journal)?$", "", text) for text in said}
+    assert told == plain | {daemon.STATUS_REFUSED}
 
 
 # --- kdumphpctl(8) ----------------------------------------------------------------------------------------
@@ -180,7 +177,7 @@ def test_a_verbs_exit_statuses_are_those_that_its_module_names(verb: str) -> Non
 
 
 def test_the_exit_statuses_for_scripts_are_told() -> None:
-    assert statuses(verbs()["status"]) == {status.ARMED, status.WRONG, status.NOT_LOADED, status.NOT_RUNNING}
+    assert statuses(verbs()["status"]) == {status.ARMED, status.WRONG, status.NOT_LOADED, status.UNKNOWN}
     assert statuses(verbs()["verify"]) == set(verify.EXIT.values())
 
 
@@ -193,14 +190,16 @@ def test_every_key_is_told_with_its_default_and_what_it_takes() -> None:
         re.sub(r'^\.Ss |^\.It Va "|"$', "", line) for line in text.splitlines() if line.startswith((".Ss", ".It"))
     ]
     shown = tomllib.loads("\n".join(lines))
-    assert config.Config(**shown) == config.Config()
+    assert fields.build(config.Config, shown) == config.Config()
     for name, defaults in config.sections():
         for key in defaults:
             assert f"Takes {config.expected(f'{name}.{key}')}." in text
 
 
 def test_every_loader_is_explained() -> None:
-    assert re.findall(r"^\.It Cm (\S+)", section("man5/kdumphpd.toml.5", "LOADERS"), re.MULTILINE) == list(Loader)
+    assert re.findall(r"^\.It Cm (\S+)", section("man5/kdumphpd.toml.5", "LOADERS"), re.MULTILINE) == list(
+        LoaderChoice
+    )
 
 
 # --- docs/ ------------------------------------------------------------------------------------------------
@@ -223,6 +222,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_verbs_that_roots_part_takes_are_told() -> None:
-    table = re.findall(r"^\| `(\w+)` \|", (CHECKOUT / "docs/architecture.md").read_text(), re.MULTILINE)
-    assert set(table) == set(Verb)
+def test_the_requests_that_the_helper_takes_are_told() -> None:
+    table = re.findall(r"^\| `([\w-]+)` \|", (CHECKOUT / "docs/architecture.md").read_text(), re.MULTILINE)
+    assert set(table) == set(Request)

@@ -43,9 +43,9 @@ from tests.property.model.machine import (
 
 KINDS = st.builds(
     Kind,
-    updates=st.booleans(),
+    updates=st.sampled_from([True, True, False]),
     leaves_removed=st.booleans(),
-    readable=st.sampled_from([True, True, False]),
+    readable=st.booleans(),
     memory_hotplug=st.booleans(),
 )
 CONFIGS = st.builds(
@@ -60,6 +60,7 @@ DISTRIBUTIONS = st.builds(
     safe=st.booleans(),
     misses=st.sampled_from([frozenset(), frozenset(), frozenset(BLOCKS)]),
 )
+SECONDS = st.sampled_from([0.3, 1.5, 5.0, 5.0, 40.0])
 MOMENTS = st.integers(1, 24)  # an operation of the helper
 FAULTS = st.sampled_from(
     [
@@ -81,7 +82,9 @@ Happening = Callable[[], None]
 
 
 class Model(RuleBasedStateMachine):
-    @initialize(kind=KINDS, config=CONFIGS, distribution=DISTRIBUTIONS, armed=st.booleans())
+    @initialize(
+        kind=KINDS, config=CONFIGS, distribution=DISTRIBUTIONS, armed=st.sampled_from([True, True, True, False])
+    )
     def boot(self, kind: Kind, config: Config, distribution: Distribution, *, armed: bool) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="model")
         self.kernel = Kernel(kind, Clock())
@@ -131,7 +134,7 @@ class Model(RuleBasedStateMachine):
 
     # --- time and processes --------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.3, 1.5, 5.0, 40.0, 700.0, 4000.0]))
+    @rule(seconds=st.sampled_from([0.3, 40.0, 700.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
         if self.listener is None:
             self.kernel.clock.now += seconds
@@ -146,26 +149,42 @@ class Model(RuleBasedStateMachine):
     def the_daemon_starts(self) -> None:
         self.listener = Listener(self.machine)
 
-    @rule(moment=MOMENTS, how=st.sampled_from([Killed, Killed, Hung]))
-    def the_helper_will_die(self, moment: int, how: type[BaseException]) -> None:
-        def die() -> None:
-            raise how
-
-        self.machine.plan[moment] = die
-
     # --- what fails ----------------------------------------------------------------------------------------------
 
     @rule(fault=FAULTS)
     def something_fails(self, fault: tuple[str, object]) -> None:
         setattr(self.machine.obstacles, *fault)
 
-    @rule()
-    def it_works_again(self) -> None:
-        self.machine.obstacles = Obstacles()
+    @rule(fault=FAULTS, seconds=SECONDS)
+    def a_reload_meets_an_obstacle(self, fault: tuple[str, object], seconds: float) -> None:
+        self.something_fails(fault)
+        self.something_changes()
+        self.time_passes(seconds)
 
-    @rule()
-    def updates_fail(self) -> None:
-        self.kernel.no_room = not self.kernel.no_room
+    @rule(moment=MOMENTS, how=st.sampled_from([Killed, Killed, Killed, Hung]), seconds=SECONDS)
+    def the_helper_dies(self, moment: int, how: type[BaseException], seconds: float) -> None:
+        def die() -> None:
+            raise how
+
+        self.something_changes()
+        self.machine.plan[moment] = die
+        self.time_passes(seconds)
+
+    @rule(seconds=SECONDS)
+    def it_works_again(self, seconds: float) -> None:
+        self.machine.obstacles = Obstacles()
+        self.time_passes(seconds)
+
+    @rule(block=st.sampled_from(BLOCKS), seconds=SECONDS)
+    def an_update_of_the_kernel_fails(self, block: int, seconds: float) -> None:
+        self.kernel.no_room = True
+        self.kernel.memory(block, online=block not in self.kernel.blocks)
+        self.kernel.no_room = False
+        self.time_passes(seconds)
+
+    def something_changes(self) -> None:
+        block = min(BLOCKS)
+        self.kernel.memory(block, online=block not in self.kernel.blocks)
 
     @rule()
     def the_record_is_damaged(self) -> None:
@@ -173,9 +192,9 @@ class Model(RuleBasedStateMachine):
 
     # --- the operator --------------------------------------------------------------------------------------------
 
-    @rule(moment=MOMENTS, what=st.sampled_from([*MEANWHILE, *BY_THE_OPERATOR]))
-    def something_happens_meanwhile(self, moment: int, what: str) -> None:
-        """At an operation of the next request."""
+    @rule(moment=MOMENTS, what=st.sampled_from([*MEANWHILE, *BY_THE_OPERATOR]), seconds=SECONDS)
+    def something_happens_meanwhile(self, moment: int, what: str, seconds: float) -> None:
+        """At an operation of a request."""
         happenings: dict[str, Happening] = {
             "memory": lambda: self.kernel.memory(2, online=2 not in self.kernel.blocks),
             "cpu": lambda: self.kernel.cpu(1, online=1 not in self.kernel.online),
@@ -183,7 +202,9 @@ class Model(RuleBasedStateMachine):
             "not_ready": lambda: self.something_fails(("not_ready", True)),
             "slow": lambda: self.machine.pass_time(200.0),
         }
+        self.something_changes()
         self.machine.plan[moment] = happenings.get(what) or getattr(self, what)
+        self.time_passes(seconds)
 
     @rule()
     def start_unit(self) -> None:
@@ -254,7 +275,7 @@ class Model(RuleBasedStateMachine):
                 self.folder.cleanup()
 
     def everything_works_again_and_time_passes(self) -> None:
-        self.machine.obstacles, self.kernel.no_room = Obstacles(), False
+        self.machine.obstacles = Obstacles()
         self.machine.plan.clear()
         self.listener = self.listener or Listener(self.machine)
         self.listener.run_until(self.kernel.clock.now + 2 * LONGEST)

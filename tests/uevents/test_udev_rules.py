@@ -14,6 +14,7 @@ from tests.uevents.namespace import in_namespace, mount, mount_tmpfs
 
 SOURCE = Path(__file__).parents[2] / "udev"
 RUNTIME = Path("/run/udev/rules.d")
+LOCK = Path("/run/kdumphpd-rules.lock")
 RULE = "50-kdump-tools.rules"
 OURS = Path("/usr/lib/kdumphpd/udev") / RULE
 LINK = RUNTIME / RULE
@@ -143,7 +144,7 @@ def test_anything_else_is_answered_with_the_usage() -> None:
 @contextlib.contextmanager
 def held() -> Iterator[None]:
     """Another run of the script is under way."""
-    with (SOURCE / "udev-rules").open() as file:
+    with LOCK.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -167,6 +168,13 @@ def test_a_copy_that_comes_back_is_taken_away_again() -> None:
         assert udev_rules("again").returncode == 0
         assert not COPY.exists()
     assert udev_rules("again").returncode == 0, "its own removal wakes it once more"
+
+
+@in_namespace
+def test_nobody_but_root_can_hold_the_lock() -> None:
+    install()
+    udev_rules("mask")
+    assert LOCK.stat().st_mode & 0o777 == 0o600
 
 
 @in_namespace

@@ -5,6 +5,7 @@ import shlex
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -48,7 +49,13 @@ class Machine:
         self._payload = payload
         self._state = state
         self._devices = 0
+        self._at_boot: tuple[int, ...] = ()  # MiB of each DIMM that is there from the start
         self._said = ""
+
+    @property
+    def disk(self) -> Path:
+        """The guest's disk (qcow2)."""
+        return self._disk
 
     def __enter__(self) -> Self:
         control, control_qemu = socket.socketpair()
@@ -180,8 +187,12 @@ class Machine:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise VmLost(f"no capture kernel that answers\n{self._last_words()}") from None
 
-    def reboot(self, timeout: float = BOOT_S) -> None:
-        """Reboot in good order, as a new QEMU on the same disks; hotplugged devices are gone."""
+    def reboot(self, timeout: float = BOOT_S, dimms: tuple[int, ...] = ()) -> None:
+        """Reboot in good order, as a new QEMU on the same disks; hotplugged devices are gone.
+
+        `dimms` are there at boot, as hypervisors give a guest its memory; in MiB.
+        """
+        self._at_boot = dimms
         self.start("systemctl reboot")
         try:
             self._process.wait(timeout)
@@ -253,6 +264,7 @@ class Machine:
             *("-chardev", f"socket,id=agent,fd={agent_fd}"),
             *("-chardev", f"file,id=console,path={self.console_log}"),
             *incoming,
+            *_plugged(self._at_boot),
         )
 
     def _end(self) -> None:
@@ -269,6 +281,12 @@ class Machine:
         if self._process.poll() is not None:
             self._end()
         return f"{self._said}{self.console_tail()}"
+
+
+def _plugged(dimms: tuple[int, ...]) -> Iterator[str]:
+    for n, mib in enumerate(dimms):
+        yield from ("-object", f"memory-backend-ram,id=boot{n}-ram,size={mib}M")
+        yield from ("-device", f"pc-dimm,id=boot{n},memdev=boot{n}-ram")
 
 
 def _is_refusal(event: dict[str, Any], device: str) -> bool:

@@ -49,7 +49,7 @@ def test_local_user(machine: Machine, result: Result) -> None:
 # The first load eats more memory than its control group has.
 HUNGRY = """#!/bin/sh
 case " $* " in
-    *" -p "*) [ ! -e /run/hungry ] || { rm /run/hungry; exec python3 -c 'bytearray(1 << 30)'; } ;;
+    *" -p "*) [ ! -e /run/hungry ] || { rm /run/hungry; exec python3 -c 'b"x" * (300 << 20)'; } ;;
 esac
 exec /usr/sbin/kexec.real "$@"
 """
