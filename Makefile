@@ -46,7 +46,7 @@ lint: $(READY)
 
 ## make test-unit  what needs no kernel, real netlink sockets, and whether the documentation is true
 test-unit: $(READY) $(WITH_PYDANTIC2)
-	$(RUN) -m pytest tests/unit tests/property tests/uevents tests/documentation
+	$(RUN) -m pytest -m "not long" tests/unit tests/property tests/uevents tests/documentation
 	PYTHONPATH=build/pydantic2 $(RUN) -m pytest -q tests/unit tests/property/test_edges.py --ignore tests/unit/image
 
 ## make test-packaging  what the packages hold and do; `make deb` before it has the deb compared too
@@ -61,6 +61,7 @@ test-vm: $(READY)
 # pytest ends with 5 where no scenario is marked so; where K was given, that is a mistake in K.
 ## make test-long  the repetitions that are too long for every change
 test-long: $(READY)
+	$(RUN) -m pytest -m long tests/property
 	$(RUN) -m tests.vm prepare $(REQUIRED)
 	$(RUN) -m pytest tests/vm -m long -n 2 --dist worksteal -v $(if $(K),-k "$(K)",|| [ $$? -eq 5 ])
 

@@ -59,7 +59,7 @@ def _hotplug(image: Image) -> str:
         return "this kernel updates no image"
     if not image.kimage.updatable:
         return "the kernel is not permitted to update it"
-    return "the kernel updates it" if image.updatable else "the kernel updates it, in part in memory that is not reserved"
+    return "the kernel updates it" if image.updatable else "the kernel updates it in memory that is not reserved"
 
 
 def _cpus(fdt: Fdt) -> str:

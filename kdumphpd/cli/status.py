@@ -19,6 +19,8 @@ from kdumphpd.kernel.loaded import image_loaded
 
 ARMED, WRONG, NOT_LOADED, UNKNOWN = 0, 1, 3, 4
 
+YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -97,6 +99,8 @@ def _listener(known: state.State) -> list[str]:
         lines.append(f"deferred      a reload, until {_when(known.deferred_until)}")
     if known.burst:
         lines.append("burst         uevents have arrived that are not handled yet")
+    if known.asking:
+        lines.append("asking        the helper is at work")
     if known.failure:
         lines.append(f"failure       {known.failure}")
     if not known.receiving:
@@ -114,7 +118,6 @@ def _listener(known: state.State) -> list[str]:
 
 def _when(seconds: float) -> str:
     """Local time. What the listener wrote may be no moment at all."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return "at no known time"
+    if not 0 < seconds < YEAR_10000:
+        return "an unknown time"
+    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))

@@ -144,6 +144,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if at_work and not stopped:
         # Its load and ours may have met, and its configuration may be another one now.
         log.info("the distribution's unit was at work meanwhile: loading once more, as it is configured now")
+        first = units
         try:
             _, units = system.wait_until_idle(loader)
             methods = system.methods(loader, limits, run.say, renew=True)
@@ -155,8 +156,8 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
             machine = now
             meter.seconds += again.seconds
             meter.unprotected += again.unprotected
-            at_work, stopped = system.changed(loader, units)
-    if at_work and stopped:
+        stopped = any(system.changed(loader, earlier)[1] for earlier in (first, units))
+    if stopped:
         return _unload(run, loader)
     return _conclude(run, loader, decision, before, done, meter, machine)
 
@@ -248,8 +249,10 @@ def _conclude(
             outcome, record.unresolved = Outcome.STALE, digest(detail)
         else:
             outcome, wait = Outcome.DEFERRED, SOON
-    elif seen.verdict.state is State.UNSAFE and run.config.reload.append and decision.reason is not Reason.UNSAFE:
-        outcome, wait, detail = Outcome.DEFERRED, SOON, seen.verdict.sentence()
+    elif seen.verdict.state is State.UNSAFE and run.config.reload.append:
+        detail = seen.verdict.sentence()
+        again = decision.reason is not Reason.UNSAFE
+        outcome, wait = (Outcome.DEFERRED, SOON) if again else (Outcome.UNSAFE, 0.0)
     _say_lost_keys(before, seen)
     return _measured(
         meter,

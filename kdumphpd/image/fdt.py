@@ -40,7 +40,7 @@ class Fdt:
 
     totalsize and slack, the unused end of it, in bytes. bootargs: the capture kernel's command line, None where there
     is none. reserved: physical memory that the capture kernel keeps its hands off (memory reservation map).
-    chosen: a digest of /chosen, which a load fills in anew and no update by the kernel touches.
+    chosen: a digest of /chosen, which a load fills in again and no update by the kernel touches.
     """
 
     totalsize: int

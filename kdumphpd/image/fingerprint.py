@@ -15,7 +15,10 @@ from kdumphpd.sysfs import read_attribute
 
 # More ranges than that are kept as a digest alone, so that the record stays below a page.
 MAX_RANGES = 48
-MAX_CPUS = 512  # characters of the list
+MAX_CPUS = 256  # characters of the list; a longer one is kept as a digest
+OF_CPUS = "digest:"  # stands before it
+MAX_CPU = 1 << 16  # NR_CPUS is 8,192 at most; what is larger would take for ever to go through
+UNKNOWN = "?"
 
 PRESENT = "sys/devices/system/cpu/present"
 
@@ -24,8 +27,8 @@ PRESENT = "sys/devices/system/cpu/present"
 class Fingerprint:
     """ram: System RAM, what hotplug adds counting only where an online block covers it; sorted and disjoint.
 
-    cpus: the CPUs that are present, in the kernel's list format. digest and size (bytes): of RAM that has too many
-    ranges to be kept; ram is empty then.
+    cpus: the CPUs that are present, in the kernel's list format, or "digest:" and the digest of a long list that was
+    stored. digest and size (bytes): of RAM that has too many ranges to be kept; ram is empty then.
     """
 
     ram: Ranges
@@ -35,7 +38,7 @@ class Fingerprint:
 
     def to_json(self) -> dict[str, Any]:
         """Return it ready for JSON, in less than 2,500 bytes."""
-        cpus = self.cpus if len(self.cpus) <= MAX_CPUS else self.cpus[:MAX_CPUS].rpartition(",")[0]
+        cpus = self.cpus if len(self.cpus) <= MAX_CPUS else _name_cpus(self.cpus)
         if self.digest or len(self.ram) > MAX_RANGES:
             return {"digest": self.digest or _name(self.ram), "size": self.size or _size(self.ram), "cpus": cpus}
         return {"ram": [[r.start, r.end] for r in self.ram], "cpus": cpus}
@@ -47,15 +50,18 @@ class Fingerprint:
             fields = dict(value)  # type: ignore[call-overload]
             ram = tuple(Range(int(start), int(end)) for start, end in fields.get("ram", ()))
             known = cls(ram, str(fields["cpus"]), str(fields.get("digest", "")), int(fields.get("size", 0)))
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"not a fingerprint: {error!r}") from error
-        IdSet.parse(known.cpus)
+        if not known.cpus.startswith(OF_CPUS) and any(
+            last >= MAX_CPU for _, last in IdSet.parse(known.cpus).ranges()
+        ):
+            raise ValueError(f"not a fingerprint: there is no such CPU: {known.cpus[:80]!r}")
         return known
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different now. Memory in bytes, CPUs in the kernel's list format."""
+    """What is different now. Memory in bytes, CPUs in the kernel's list format, "?" where only a digest is left."""
 
     ram_added: int
     ram_removed: int
@@ -81,6 +87,9 @@ class Change:
 def change(before: Fingerprint, now: Fingerprint) -> Change:
     """Compare. Where only digests are left, any difference counts as memory removed: that no kernel repairs."""
     added, removed = _difference(before, now)
+    if OF_CPUS in before.cpus + now.cpus:
+        differs = _name_cpus(before.cpus) != _name_cpus(now.cpus)
+        return Change(added, removed, *((UNKNOWN, UNKNOWN) if differs else ("", "")))
     earlier, present = IdSet.parse(before.cpus), IdSet.parse(now.cpus)
     return Change(
         added,
@@ -117,7 +126,11 @@ def _difference(before: Fingerprint, now: Fingerprint) -> tuple[int, int]:
 
 def _what(ram: int, cpus: str) -> list[str]:
     memory = [f"{format_size(ram)} of memory"] if ram else []
-    return memory + ([f"CPU {cpus}"] if cpus else [])
+    return memory + (["a CPU" if cpus == UNKNOWN else f"CPU {cpus}"] if cpus else [])
+
+
+def _name_cpus(cpus: str) -> str:
+    return cpus if cpus.startswith(OF_CPUS) else OF_CPUS + digest(cpus.encode())
 
 
 def _name(ram: Ranges) -> str:

@@ -12,7 +12,7 @@ def identity(pointer: int, kimage: bytes, layout: Struct, byteorder: ByteOrder, 
     """Return 16 hexadecimal digits that stay the same while the kernel updates the image, and change with a load.
 
     pointer and kimage: where struct kimage is, and its bytes. content: parts of the image that a load may fill in
-    anew and no update touches (x86 boot parameters, /chosen of an FDT).
+    again and no update touches (x86 boot parameters, /chosen of an FDT).
 
     How reliable: it never changes by an update of the kernel, which leaves every member in OF_A_LOAD alone
     (hp_action, elfcorehdr_index and elfcorehdr_updated are not among them). Two loads of the same files differ

@@ -8,7 +8,7 @@ from pathlib import Path
 from kdumphpd.image.errors import Reason, UnreadableError
 
 # Bytes; larger by far than a line, which KSYM_NAME_LEN bounds to some 600, and than what one read gives (seq_file).
-# From 128 KiB on malloc maps memory anew for every read, which took twice as long.
+# From 128 KiB on malloc maps memory again for every read, which took twice as long.
 CHUNK = 1 << 16
 
 

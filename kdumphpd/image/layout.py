@@ -61,7 +61,7 @@ def kernel_layout(root: Path, cache: Path | None = None) -> Layout:
     """
     boot = _boot_id(root)
     if cache and boot:
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it: anew
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it: again
             return _load(json.loads(cache.read_text()), boot)
     symbols = find_symbols(root, (IMAGE, *RESERVATIONS, CMA_COUNT, CMA_RANGES))
     for name in (IMAGE, RESERVATIONS[0]):

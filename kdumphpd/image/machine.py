@@ -6,6 +6,7 @@ Source: /proc/iomem; Documentation/ABI/testing/sysfs-devices-{memory,system-cpu}
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,13 +92,12 @@ def memory_hotplug(root: Path) -> bool:
     A capture kernel finds the same devices. Other architectures tell their kernels of memory in other ways, which
     were measured not to have this fault (PowerPC), or of which nothing is known.
     """
-    try:
-        if any(entry.name.startswith(f"{MEMORY_DEVICE}:") for entry in os.scandir(root / ACPI_DEVICES)):
+    with suppress(OSError), os.scandir(root / ACPI_DEVICES) as entries:  # no ACPI
+        if any(entry.name.startswith(f"{MEMORY_DEVICE}:") for entry in entries):
             return True
-        with (root / SRAT).open("rb") as file:
-            return bool(parse_srat(file.read(MAX_SIZE)))
-    except (OSError, ParseError):
-        return False  # no ACPI, or no such table
+    with suppress(OSError, ParseError), (root / SRAT).open("rb") as file:  # no such table
+        return bool(parse_srat(file.read(MAX_SIZE)))
+    return False
 
 
 def parse_cma_ranges(text: str) -> Ranges:

@@ -17,8 +17,8 @@ from kdumphpd.image.identity import identity
 from kdumphpd.image.kcore import Kcore, open_kcore
 from kdumphpd.image.kimage import KImage, Segment, parse_kimage
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, RESERVATIONS, Layout, kernel_layout
-from kdumphpd.image.ranges import Range, Ranges, subtract, union
-from kdumphpd.kernel.loaded import image_loaded
+from kdumphpd.image.ranges import Range, Ranges, overlaps, subtract, union
+from kdumphpd.kernel.loaded import crash_loaded, image_loaded
 
 # An update takes the image away for as long as it takes to copy an elfcorehdr or to write an FDT, some
 # milliseconds at worst; half a second leaves room for a slow virtual machine.
@@ -26,6 +26,7 @@ ATTEMPTS = 6
 PAUSE = 0.1  # seconds
 
 MAX_RESERVATIONS = 64  # CRASHKERNEL_CMA_RANGES_MAX is 4
+MAX_BOOT_PARAMS = 1 << 16  # bytes; kexec-tools loads some 20 KiB, the kernel some 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,13 @@ class Image:
         """What the FDT's memory reservation map leaves free of the elfcorehdr's segment.
 
         kexec-tools 2.0.29 to 2.0.32 reserve on PowerPC what was loaded of it (bufsz) and not what the kernel may fill
-        later (memsz): the capture kernel takes the rest for free memory.
+        later (memsz): the capture kernel takes the rest for free memory. A map without any part of the segment holds
+        the firmware's entries: the capture kernel then learns of the segment otherwise (linux,elfcorehdr in /chosen
+        on arm64).
         """
-        if self.fdt is None or self.elfcorehdr_segment is None or not self.fdt.reserved:
+        if self.fdt is None or self.elfcorehdr_segment is None:
+            return ()
+        if not overlaps(self.fdt.reserved, self.elfcorehdr_segment.range):
             return ()
         return subtract((self.elfcorehdr_segment.range,), self.fdt.reserved)
 
@@ -98,7 +103,7 @@ def inspect(
     Everything is read twice, until both are equal, so that a load or an update under way is not taken for
     an image. Raises UnreadableError; at the latest after ATTEMPTS.
     """
-    if not _is_loaded(root, sleep):
+    if not _ask(lambda: image_loaded(root, sleep)):
         return None
     layout = kernel_layout(root, cache)
     failure = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
@@ -121,14 +126,14 @@ def inspect(
             failure = UnreadableError(Reason.INCONSISTENT, str(error))
         except ParseError as error:
             failure = UnreadableError(Reason.UNKNOWN_FORMAT, str(error))
-    if failure.reason is Reason.CONTRADICTION and not _is_loaded(root, sleep):
-        return None  # it was unloaded meanwhile
+    if failure.reason is Reason.CONTRADICTION and not _ask(lambda: crash_loaded(root)):
+        return None  # it was unloaded meanwhile; or fadump is registered, which has no image
     raise failure
 
 
-def _is_loaded(root: Path, sleep: Callable[[float], None]) -> bool:
+def _ask(loaded: Callable[[], bool | None]) -> bool:
     try:
-        return image_loaded(root, sleep)
+        return bool(loaded())
     except OSError as error:
         raise UnreadableError(Reason.NO_SYSFS, f"whether an image is loaded: {error}") from error
 
@@ -150,7 +155,8 @@ def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
     if subtract((s.range for s in kimage.segments), reservation):
         raise ChangedError("a segment lies outside of the memory reserved for it")
     heads = [memory.read_physical(s.mem, min(s.memsz, elf.EHDR_SIZE)) for s in kimage.segments]
-    if not any(any(head) for head in heads):
+    # Older s390x kernels hide them as well (vmem_remove_mapping()), and there they do not matter: see judge().
+    if memory.header.machine != elf.EM_S390 and not any(any(head) for head in heads):
         raise UnreadableError(
             Reason.HIDDEN,
             "the kernel hides the loaded image: its segments read as zeros (arm64 before 6.4 unmaps them)",
@@ -203,7 +209,8 @@ def _boot_params(memory: Kcore, segment: Segment) -> bytes | None:
     with suppress(ChangedError):  # then the command line is not known
         data = memory.read_physical(segment.mem, min(segment.memsz, cmdline.MIN_BOOT_PARAMS))
         if data[cmdline.MAGIC_AT : cmdline.MAGIC_AT + 4] == cmdline.MAGIC:
-            return data
+            # All of it, for the identity: the random seed of kexec_file_load lies behind them.
+            return memory.read_physical(segment.mem, min(segment.memsz, MAX_BOOT_PARAMS))
     return None
 
 

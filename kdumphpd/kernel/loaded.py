@@ -19,7 +19,7 @@ CRASH_LOADED = ("sys/kernel/kexec/crash_loaded", "sys/kernel/kexec_crash_loaded"
 CRASH_SIZE = ("sys/kernel/kexec/crash_size", "sys/kernel/kexec_crash_size")
 ELFCOREHDR_SIZE = ("sys/kernel/kexec/crash_elfcorehdr_size", "sys/kernel/crash_elfcorehdr_size")
 
-# While it updates the image the kernel takes it out of sight for an instant (xchg(&kexec_crash_image, NULL)
+# While it updates the image the kernel unsets it for an instant (xchg(&kexec_crash_image, NULL)
 # in crash_handle_hotplug_event), so "not loaded" counts only when it stays so.
 RECHECKS = 3
 RECHECK_PAUSE = 0.1  # seconds

@@ -93,7 +93,7 @@ class KexecCommand:
     initrd: Path | None
     # What it sets of the capture kernel's command line; None with --reuse-cmdline, which takes the running kernel's.
     command_line: str | None
-    rest: tuple[Word, ...]  # all that stays when the syscall is chosen anew, in order
+    rest: tuple[Word, ...]  # all that stays when the syscall is chosen again, in order
     original: tuple[str, ...]  # as given to parse(), the program first
 
     def argv(self, syscall: str, hotplug: bool, append: str = "") -> list[str]:

@@ -189,7 +189,7 @@ def _run_in_unit(
         output, target = None, "journal"
         try:
             output = stack.enter_context(_fresh_file(root / OUTPUT))
-            # Not "truncate": a script that writes to /dev/stderr opens this file anew, and what it writes through
+            # Not "truncate": a script that writes to /dev/stderr opens this file again, and what it writes through
             # its first descriptor would leave a hole there.
             target = f"append:{root / OUTPUT}"
         except OSError as error:  # a full /run is no reason to leave the machine without an image

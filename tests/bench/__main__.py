@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures for build/bench/results.json: what hearing costs, and what looking at the image does.
+"""Figures for build/bench/results.json: what receiving uevents costs, and what checking the image does.
 
 Uevents are real, from a network device in namespaces of our own (tests/uevents/namespace.py), whose path stands
 for those of CPUs and memory. CPU time is that of this process in user and kernel mode, without making the events.
@@ -15,14 +15,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 
 from kdumphpd.image.examine import examine
 from kdumphpd.image.ranges import Range
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.listener.coalesce import Coalescer, Uevent
 from kdumphpd.listener.receive import Lost, Monitor
+from tests.bench import guest
+from tests.bench.figure import Figure
 from tests.uevents.devices import NET, NET_PATH, is_readable, send
 from tests.uevents.namespace import INSIDE, mount, way
 from tests.unit.image.builder import GIB, MIB, Kernel
@@ -34,14 +37,14 @@ EVENTS = 10_000
 CHUNK = 500  # what the least receive buffer of an unprivileged process holds
 BLOCKS = 262_144  # 64 TiB in blocks of 256 MiB
 RANGES = (8, 1024, 8192)  # the kernel plans for 8192 at most, CONFIG_CRASH_MAX_MEMORY_RANGES
-LOOKS = 5
+TIMES = 5
 
 SO_DETACH_FILTER = 27  # include/uapi/asm-generic/socket.h; not in the socket module
 
-# A process that listens, and what it occupies then.
+# A listener, and what it occupies.
 LISTENER = """
 import re
-import kdumphpd.daemon
+import kdumphpd.listener.daemon
 from kdumphpd.listener.receive import Monitor
 monitor = Monitor()
 with open("/proc/self/smaps_rollup") as file:
@@ -49,14 +52,17 @@ with open("/proc/self/smaps_rollup") as file:
 """
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One row of the results."""
-
-    name: str
-    value: float
-    unit: str
-    what: str
+# A request as systemd hands it over, and what it has cost.
+HELPER = """
+import socket, sys, time
+from pathlib import Path
+from kdumphpd.helper import request
+here, there = socket.socketpair()
+here.sendall(b"check\\n")
+result = request.answer(there, Path(sys.argv[1]))
+assert result.outcome == "current", result
+print(time.process_time())
+"""
 
 
 def relevant() -> Figure:
@@ -84,9 +90,9 @@ def relevant() -> Figure:
             spent += time.process_time() - began
     finally:
         monitor.close()
-    assert coalescer.storm is not None
-    assert len(coalescer.storm.blocks_came) == EVENTS
-    what = f"CPU time for {EVENTS} relevant uevents, from the socket to the storm"
+    assert coalescer.burst is not None
+    assert len(coalescer.burst.blocks["online"]) == EVENTS
+    what = f"CPU time for {EVENTS} relevant uevents, from the socket to the burst"
     return Figure("relevant_uevents_cpu", spent * 1000, "ms", what)
 
 
@@ -124,31 +130,51 @@ def memory() -> Iterator[Figure]:
     yield Figure("listener_pss", pss, "MiB", "of that, its share: pages that others use too are divided among them")
 
 
-def one_storm() -> Iterator[Figure]:
+def helper() -> Iterator[Figure]:
+    """A helper that checks an image that is right, from the start of its interpreter on."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        Kernel(root).write()
+        for path, text in (("sys/devices/system/cpu/present", "0-1\n"), ("dev/kmsg", "")):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        (root / "run/kdumphpd-helper").mkdir(parents=True)
+        for name, what in (("first", "the first one of a boot"), ("later", "with what the first one has kept")):
+            command = [sys.executable, "-c", HELPER, folder]
+            spent = [
+                float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+                for _ in range(1 if name == "first" else TIMES)
+            ]
+            yield Figure(
+                f"helper_{name}_cpu", median(spent) * 1000, "ms", f"CPU time of a helper that checks, {what}"
+            )
+
+
+def one_burst() -> Iterator[Figure]:
     """The largest machine that is planned for, in the order in which it reports, and in none."""
     events = [Uevent(Subsystem.MEMORY, "online", number) for number in range(BLOCKS)]
-    for name, order in (("storm", "in order"), ("storm_shuffled", "in random order")):
+    for name, order in (("burst", "in order"), ("burst_shuffled", "in random order")):
         coalescer = Coalescer(1.0, 10.0)
         gc.collect()
         began = time.process_time()
         for event in events:
             coalescer.feed(event, 0.0)
-        storm = coalescer.close(1.0)
+        closed = coalescer.close(1.0)
         spent = time.process_time() - began
-        assert storm is not None
-        assert len(storm.blocks_came) == BLOCKS
-        what = f"CPU time of the coalescer for one storm of {BLOCKS} blocks, {order}"
+        assert closed is not None
+        assert len(closed[0].blocks["online"]) == BLOCKS
+        what = f"CPU time of the coalescer for one burst of {BLOCKS} blocks, {order}"
         yield Figure(f"{name}_cpu", spent * 1000, "ms", what)
         random.Random(0).shuffle(events)
 
 
-def looks() -> Iterator[Figure]:
-    """The whole question, on files in place of /proc and /sys; the layout is cached, as after a first look."""
+def checks() -> Iterator[Figure]:
+    """The whole question, on files in place of /proc and /sys; the layout is cached, as after a first reading."""
     for number in RANGES:
         blocks = tuple((at, at + 128 * MIB - 1) for at in range(4 * GIB, 4 * GIB + number * 256 * MIB, 256 * MIB))
         for name, what, described in (
             ("current", "that it describes", blocks),
-            ("stale", "that it lacks, looked at twice", ()),
+            ("stale", "that it lacks, read twice", ()),
         ):
             with tempfile.TemporaryDirectory() as folder:
                 root = Path(folder)
@@ -157,13 +183,13 @@ def looks() -> Iterator[Figure]:
                 examine(root, cache, lambda _: None)
                 gc.collect()
                 began = time.process_time()
-                for _ in range(LOOKS):
+                for _ in range(TIMES):
                     _, verdict = examine(root, cache, lambda _: None)
-                spent = (time.process_time() - began) / LOOKS
+                spent = (time.process_time() - began) / TIMES
             assert verdict.state == name
             assert verdict.missing == tuple(Range(*block) for block in blocks if not described)
             what = f"CPU time to compare the loaded image with {number} ranges of memory {what}"
-            yield Figure(f"look_{name}_{number}_cpu", spent * 1000, "ms", what)
+            yield Figure(f"check_{name}_{number}_cpu", spent * 1000, "ms", what)
 
 
 def main() -> None:
@@ -177,7 +203,8 @@ def main() -> None:
         figures += [relevant(), *irrelevant()]
     else:
         print("No namespaces are permitted here: figures that need real uevents are left out.", file=sys.stderr)
-    figures += [*memory(), *one_storm(), *looks()]
+    figures += [*memory(), *helper(), *one_burst(), *checks()]
+    figures += guest.figures()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
     for figure in figures:

@@ -50,7 +50,7 @@ def test_it_installs_the_same_bytes(rpm: Path, installed: Path, tmp_path: Path) 
 def test_units_are_enabled_stopped_and_restarted_as_packages_do(rpm: Path) -> None:
     scriptlets = query(rpm, "--scripts")
     units = units_to_enable()
-    assert units == ["kdumphpd-rearm.socket", "kdumphpd.service"]
+    assert units == ["kdumphpd-helper.socket", "kdumphpd.service"]
     for name, verb in (
         ("postinstall", "preset"),
         ("preuninstall", "disable --now"),

@@ -5,6 +5,7 @@ See model/: a fake clock, a kernel, a distribution's unit and an operator. The l
 pipeline, the record and the watch for others who load are the real ones.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from kdumphpd.config import Config, ReloadConfig, Verify, VerifyConfig
+from kdumphpd.config import Config, Verify
 from kdumphpd.helper import record
 from kdumphpd.image.verdict import State
 from kdumphpd.load.units import RUNNING
@@ -30,53 +31,17 @@ from kdumphpd.protocol import Request
 from kdumphpd.runtime import reload_pending
 from tests.property.model.kernel import BLOCKS, CPUS, Clock, Kernel, Kind
 from tests.property.model.listener import Listener
-from tests.property.model.machine import (
-    KEXEC_FAULTS,
-    LONGEST,
-    Distribution,
-    HelperUnavailable,
-    Hung,
-    Killed,
-    Machine,
-    Obstacles,
+from tests.property.model.machine import LONGEST, Machine
+from tests.property.model.strategies import (
+    BY_THE_OPERATOR,
+    CONFIGS,
+    DISTRIBUTIONS,
+    FAULTS,
+    KINDS,
+    MOMENTS,
+    SECONDS,
 )
-
-KINDS = st.builds(
-    Kind,
-    updates=st.sampled_from([True, True, False]),
-    leaves_removed=st.booleans(),
-    readable=st.booleans(),
-    memory_hotplug=st.booleans(),
-)
-CONFIGS = st.builds(
-    lambda updatable, image: Config(reload=ReloadConfig(make_updatable=updatable), verify=VerifyConfig(image=image)),
-    st.booleans(),
-    st.sampled_from([Verify.ALWAYS, Verify.ALWAYS, Verify.IN_DOUBT, Verify.NEVER]),
-)
-# Ubuntu's and Debian's loaders leave an image that is not updatable and not safe, Fedora's one that is both.
-DISTRIBUTIONS = st.builds(
-    Distribution,
-    updatable=st.booleans(),
-    safe=st.booleans(),
-    misses=st.sampled_from([frozenset(), frozenset(), frozenset(BLOCKS)]),
-)
-SECONDS = st.sampled_from([0.3, 1.5, 5.0, 5.0, 40.0])
-MOMENTS = st.integers(1, 24)  # an operation of the helper
-FAULTS = st.sampled_from(
-    [
-        ("silent", True),
-        *(("kexec", fault) for fault in KEXEC_FAULTS),
-        ("not_recorded", True),
-        ("not_ready", True),
-        ("unwritable", True),
-        ("disabled", True),
-        ("no_loader", True),
-        ("bad_configuration", True),
-    ]
-)
-
-MEANWHILE = ("memory", "cpu", "silence", "not_ready", "slow")
-BY_THE_OPERATOR = ("start_unit", "stop_unit", "load_by_hand", "unload_by_hand")
+from tests.property.model.surroundings import Distribution, HelperUnavailable, Hung, Killed, Obstacles
 
 Happening = Callable[[], None]
 
@@ -105,14 +70,16 @@ class Model(RuleBasedStateMachine):
 
     # --- the machine changes -------------------------------------------------------------------------------------
 
-    @rule(blocks=st.sets(st.sampled_from(BLOCKS), min_size=1), online=st.booleans())
-    def memory(self, blocks: set[int], *, online: bool) -> None:
+    @rule(blocks=st.sets(st.sampled_from(BLOCKS), min_size=1), online=st.booleans(), seconds=SECONDS)
+    def memory(self, blocks: set[int], seconds: float = 0.0, *, online: bool) -> None:
         for block in sorted(blocks):
             self.kernel.memory(block, online=online)
+        self.time_passes(seconds)
 
-    @rule(number=st.sampled_from(CPUS), online=st.booleans(), removed=st.booleans())
-    def cpu(self, number: int, *, online: bool, removed: bool) -> None:
+    @rule(number=st.sampled_from(CPUS), online=st.booleans(), removed=st.booleans(), seconds=SECONDS)
+    def cpu(self, number: int, seconds: float = 0.0, *, online: bool, removed: bool) -> None:
         self.kernel.cpu(number, online=online, removed=removed)
+        self.time_passes(seconds)
 
     @precondition(lambda self: self.listener)
     @rule(block=st.sampled_from(BLOCKS), times=st.integers(20, 60))
@@ -160,6 +127,7 @@ class Model(RuleBasedStateMachine):
         self.something_fails(fault)
         self.something_changes()
         self.time_passes(seconds)
+        self.machine.obstacles = Obstacles()
 
     @rule(moment=MOMENTS, how=st.sampled_from([Killed, Killed, Killed, Hung]), seconds=SECONDS)
     def the_helper_dies(self, moment: int, how: type[BaseException], seconds: float) -> None:
@@ -175,12 +143,13 @@ class Model(RuleBasedStateMachine):
         self.machine.obstacles = Obstacles()
         self.time_passes(seconds)
 
-    @rule(block=st.sampled_from(BLOCKS), seconds=SECONDS)
-    def an_update_of_the_kernel_fails(self, block: int, seconds: float) -> None:
-        self.kernel.no_room = True
-        self.kernel.memory(block, online=block not in self.kernel.blocks)
-        self.kernel.no_room = False
-        self.time_passes(seconds)
+    @rule(blocks=st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=3, unique=True), seconds=SECONDS)
+    def updates_of_the_kernel_fail(self, blocks: list[int], seconds: float) -> None:
+        for block in blocks:
+            self.kernel.no_room = True
+            self.kernel.memory(block, online=block not in self.kernel.blocks)
+            self.kernel.no_room = False
+            self.time_passes(seconds)
 
     def something_changes(self) -> None:
         block = min(BLOCKS)
@@ -190,20 +159,29 @@ class Model(RuleBasedStateMachine):
     def the_record_is_damaged(self) -> None:
         self.machine.corrupt_record()
 
-    # --- the operator --------------------------------------------------------------------------------------------
-
-    @rule(moment=MOMENTS, what=st.sampled_from([*MEANWHILE, *BY_THE_OPERATOR]), seconds=SECONDS)
+    @rule(moment=MOMENTS, what=st.sampled_from(["memory", "cpu", "silent", "not_ready", "slow"]), seconds=SECONDS)
     def something_happens_meanwhile(self, moment: int, what: str, seconds: float) -> None:
         """At an operation of a request."""
         happenings: dict[str, Happening] = {
-            "memory": lambda: self.kernel.memory(2, online=2 not in self.kernel.blocks),
+            "memory": lambda: self.kernel.memory(3, online=3 not in self.kernel.blocks),
             "cpu": lambda: self.kernel.cpu(1, online=1 not in self.kernel.online),
-            "silence": lambda: self.something_fails(("silent", True)),
-            "not_ready": lambda: self.something_fails(("not_ready", True)),
             "slow": lambda: self.machine.pass_time(200.0),
         }
         self.something_changes()
-        self.machine.plan[moment] = happenings.get(what) or getattr(self, what)
+        self.machine.plan[moment] = happenings.get(what) or (lambda: self.something_fails((what, True)))
+        self.time_passes(seconds)
+
+    # --- the operator --------------------------------------------------------------------------------------------
+
+    @rule(
+        moment=MOMENTS, what=st.sampled_from(BY_THE_OPERATOR), then=st.sampled_from(BY_THE_OPERATOR), seconds=SECONDS
+    )
+    def the_operator_acts_meanwhile(self, moment: int, what: str, then: str, seconds: float) -> None:
+        """At an operation of a request, and perhaps at a later one."""
+        self.start_unit()
+        self.something_changes()
+        self.machine.plan[moment] = getattr(self, what)
+        self.machine.plan[2 * moment] = getattr(self, then)
         self.time_passes(seconds)
 
     @rule()
@@ -221,7 +199,12 @@ class Model(RuleBasedStateMachine):
         if kernel.locked:
             return  # "Device or resource busy"
         kernel.load(set(kernel.blocks), set(kernel.present), updatable=updatable, safe=safe, ours=False)
-        self.machine.wanted = True
+        known = record.read(self.machine.root).machine
+        if kernel.image is not None and known is not None:
+            # Where it can't be read, what an earlier one described is taken for what this one does.
+            kernel.image.elusive = known != kernel.fingerprint()
+        # What is stopped and started again within one request may be unloaded by that: it has seen the stop.
+        self.machine.wanted = None if self.machine.stopped_meanwhile else True
 
     @rule()
     def unload_by_hand(self) -> None:
@@ -242,6 +225,7 @@ class Model(RuleBasedStateMachine):
         if not self.kernel.locked:
             self.kernel.drop()
         machine.wanted = False if known else None
+        machine.stopped_meanwhile = machine.helper_works
 
     def a_stop_would_be_known(self) -> bool:
         """Where no reload of ours is open, or it has noted that the unit ran."""
@@ -254,10 +238,8 @@ class Model(RuleBasedStateMachine):
 
     @rule(request=st.sampled_from([Request.REARM, Request.REARM_NOW, Request.VERIFY]))
     def root_asks_the_helper(self, request: Request) -> None:
-        try:
+        with contextlib.suppress(HelperUnavailable):
             self.machine.request(request)
-        except HelperUnavailable:
-            pass
 
     # --- what has to hold ----------------------------------------------------------------------------------------
 
@@ -274,6 +256,7 @@ class Model(RuleBasedStateMachine):
             finally:
                 self.folder.cleanup()
 
+    @rule()
     def everything_works_again_and_time_passes(self) -> None:
         self.machine.obstacles = Obstacles()
         self.machine.plan.clear()
@@ -294,9 +277,7 @@ class Model(RuleBasedStateMachine):
 
 
 def test_whatever_happens_the_image_ends_right_or_the_state_says_that_it_is_not() -> None:
-    run_state_machine_as_test(
-        Model, settings=settings(max_examples=100, stateful_step_count=40, report_multiple_bugs=False)
-    )
+    run_state_machine_as_test(Model, settings=settings(max_examples=300, stateful_step_count=40, derandomize=True))
 
 
 @pytest.mark.long

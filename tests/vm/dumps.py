@@ -66,7 +66,7 @@ def crash_and_count(machine: Machine, marks: dict[int, bytes], workdir: Path) ->
 
 def _has(program: Program, address: int, text: bytes) -> bool:
     try:
-        return program.read(address, PAGE, physical=True).startswith(text)
+        return bytes(program.read(address, PAGE, physical=True)).startswith(text)
     except FaultError:
         return False
 

@@ -43,6 +43,25 @@ def settings(machine: Machine, *lines: str) -> None:
     machine.write_file(SETTINGS, "\n".join([f'KDUMP_COMMANDLINE="{COMMAND_LINE}"', *lines, ""]))
 
 
+def use_kdumpctl(machine: Machine) -> None:
+    """A Fedora, with an image that the kernel may not touch."""
+    machine.run("cp -L /var/lib/kdump/initrd.img /boot/initramfs-$(uname -r)kdump.img")
+    units = "/usr/lib/systemd/system"
+    places = {"kdumpctl": "/usr/bin", "kdump.service": units, FEDORA_RULE: "/usr/lib/udev/rules.d"}
+    install(machine, "fedora", places)
+    settings(machine, "KEXEC_ARGS=-c")
+    machine.run("systemctl enable --now kdump", timeout=120)
+
+
+def use_suse(machine: Machine) -> None:
+    """An openSUSE, with an image that the kernel may not touch."""
+    machine.run("cd /var/lib/kdump; cp -L initrd.img initrd; ln -sf $(readlink -f vmlinuz) kernel")
+    places = dict.fromkeys(("load.sh", "unload.sh", "70-kdump.rules"), "/usr/lib/kdump")
+    install(machine, "suse", places | {"kdump.service": "/usr/lib/systemd/system"})
+    settings(machine, "KEXEC_OPTIONS=-c")
+    machine.run("systemctl enable --now kdump", timeout=120)
+
+
 def plug_and_see_one_reload(machine: Machine, loader: str) -> tuple[Seen, Seen, str]:
     """Start kdumphpd on an image that the kernel may not touch, and plug memory; what it counted, and the verdict."""
     assert kdump.crash_hotplug(machine) == ("0", "0")
@@ -63,12 +82,8 @@ def plug_and_see_one_reload(machine: Machine, loader: str) -> tuple[Seen, Seen, 
 @pytest.mark.guests("debian13")
 def test_loader_kdumpctl(machine: Machine, result: Result) -> None:
     """Fedora's and RHEL's: kdumpctl reload, under its own lock, with /boot as these distributions have it."""
-    machine.run("cp -L /var/lib/kdump/initrd.img /boot/initramfs-$(uname -r)kdump.img; chmod 0555 /boot")
-    units = "/usr/lib/systemd/system"
-    places = {"kdumpctl": "/usr/bin", "kdump.service": units, FEDORA_RULE: "/usr/lib/udev/rules.d"}
-    install(machine, "fedora", places)
-    settings(machine, "KEXEC_ARGS=-c")
-    machine.run("systemctl enable --now kdump", timeout=120)
+    use_kdumpctl(machine)
+    machine.run("chmod 0555 /boot")
     settings(machine, "KEXEC_ARGS=-s")
 
     before, after, verdict = plug_and_see_one_reload(machine, "kdumpctl")
@@ -94,11 +109,7 @@ def test_loader_kdumpctl(machine: Machine, result: Result) -> None:
 @pytest.mark.guests("debian13")
 def test_loader_suse(machine: Machine, result: Result) -> None:
     """openSUSE's and SLES': load.sh over the old image; its rule comes back at every load, and goes again."""
-    machine.run("cd /var/lib/kdump; cp -L initrd.img initrd; ln -sf $(readlink -f vmlinuz) kernel")
-    places = dict.fromkeys(("load.sh", "unload.sh", "70-kdump.rules"), "/usr/lib/kdump")
-    install(machine, "suse", places | {"kdump.service": "/usr/lib/systemd/system"})
-    settings(machine, "KEXEC_OPTIONS=-c")
-    machine.run("systemctl enable --now kdump", timeout=120)
+    use_suse(machine)
     settings(machine, "KEXEC_OPTIONS=-a")
     machine.run(f"cmp {SUSE_RULE} {SUSE_ORIGINAL}")
     ours = machine.run(f"sha256sum {OURS}/* {SUSE_ORIGINAL}").stdout

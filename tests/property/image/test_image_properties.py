@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever the bytes, a parser returns or raises ParseError; and what was written is read back."""
 
+import json
+import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from kdumphpd.image import cmdline, fingerprint
 from kdumphpd.image.btf import Btf
 from kdumphpd.image.elf import EHDR_SIZE, PHDR_SIZE, ByteOrder
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
 from kdumphpd.image.errors import ChangedError, ParseError, UnreadableError
 from kdumphpd.image.fdt import parse_fdt
+from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.iomem import parse_iomem
 from kdumphpd.image.kcore import parse_kcore
 from kdumphpd.image.kimage import Segment, parse_kimage
@@ -23,6 +27,7 @@ from kdumphpd.image.layout import MEMBERS, parse_structs
 from kdumphpd.image.machine import Machine, parse_cma_ranges
 from kdumphpd.image.ranges import Range, overlaps, subtract, union
 from kdumphpd.image.reader import Image, inspect
+from kdumphpd.image.srat import parse_srat
 from kdumphpd.image.verdict import State, judge
 from tests.unit.image import builder
 
@@ -68,6 +73,30 @@ def read_cma_ranges(data: bytes) -> None:
     parse_cma_ranges(data.decode("ascii", "replace"))
 
 
+def read_boot_params(data: bytes) -> None:
+    assert 0 <= cmdline.pointer(data) < 1 << 64
+
+
+def read_command_line(data: bytes) -> None:
+    assert cmdline.missing(cmdline.decode(data)) in ("", cmdline.NO_MEMHOTPLUG)
+
+
+def read_fingerprint(data: bytes) -> None:
+    with suppress(ValueError):
+        known = Fingerprint.from_json(json.loads(data))
+        assert not fingerprint.change(known, Fingerprint.from_json(known.to_json()))
+        fingerprint.change(known, Fingerprint((Range(0, 4095),), "0-7"))
+
+
+def srat() -> bytes:
+    memory = [
+        struct.pack("<BBIHQQIIQ", 1, 40, 0, 0, start, 1 << 30, 0, flags, 0)
+        for start, flags in ((0, 1), (4 << 30, 3), (6 << 30, 2))
+    ]
+    entries = bytes([0, 16]) + bytes(14) + b"".join(memory)
+    return struct.pack("<4sI40x", b"SRAT", 48 + len(entries)) + entries
+
+
 def trees() -> bytes:
     return builder.flatten(builder.device_tree([builder.cpu_node(0, 4), builder.cpu_node(1, 4)]), slack=64)
 
@@ -91,6 +120,21 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     ),
     "iomem": (read_iomem, [b"00001000-0009fbff : System RAM\n00100000-1ffffffff : System RAM\n  01-02 : GART\n"]),
     "cma": (read_cma_ranges, [b"40000000-4fffffff\n180000000-18fffffff\n"]),
+    "srat": (parse_srat, [srat()]),
+    "boot-params": (read_boot_params, [builder.boot_params("root=/dev/vda")[:0x268]]),
+    "command-line": (read_command_line, [b'root="a b" acpi=off\0', b"memhp_default_state=offline -- x\0"]),
+    "fingerprint": (
+        read_fingerprint,
+        [
+            json.dumps(known.to_json()).encode()
+            for known in (
+                Fingerprint((Range(0x1000, 0x9FFFF), Range(1 << 20, 1 << 30)), "0-3,8"),
+                Fingerprint(
+                    tuple(Range(n << 30, (n << 30) + 4095) for n in range(99)), ",".join(map(str, range(0, 999, 2)))
+                ),
+            )
+        ],
+    ),
 }
 
 

@@ -60,7 +60,7 @@ class Kernel:
     messages: list[KernelError] = field(default_factory=list)
     absent: float = 0.0  # seconds without an image, all together
     emit: Callable[[Uevent], None] = lambda _: None
-    _numbers: int = 0
+    loaded_number: int = 0  # of the last image
     _absent_since: float | None = 0.0
 
     # --- hotplug -------------------------------------------------------------------------------------------------
@@ -120,8 +120,8 @@ class Kernel:
 
     def load(self, blocks: set[int], cpus: set[int], *, updatable: bool, safe: bool, ours: bool) -> None:
         self.drop()
-        self._numbers += 1
-        self.image = LoadedImage(self._numbers, blocks, cpus, updatable and self.kind.updates, safe, ours)
+        self.loaded_number += 1
+        self.image = LoadedImage(self.loaded_number, blocks, cpus, updatable and self.kind.updates, safe, ours)
         self.absent = self.seconds_absent()
         self._absent_since = None
 

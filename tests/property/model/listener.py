@@ -7,7 +7,8 @@ from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, Ask, Schedule
 from kdumphpd.listener.watch import Marks
 from kdumphpd.protocol import Outcome, Request, Result
 from kdumphpd.runtime import reload_pending
-from tests.property.model.machine import HelperUnavailable, Hung, Machine
+from tests.property.model.machine import Machine
+from tests.property.model.surroundings import HelperUnavailable, Hung
 
 MOST_REQUESTS = 20  # in one turn of the loop: more would be without end
 MOST_TURNS = 20_000  # in one run: the same

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdumphpd.config import Config, LoaderChoice, Verify
 from kdumphpd.helper import record
+from kdumphpd.helper.lock import PATIENCE
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.helper.serve import serve
@@ -26,61 +27,9 @@ from kdumphpd.load.units import States, UnitState
 from kdumphpd.protocol import Outcome, Request, Result, Settings
 from kdumphpd.runtime import FOLDER, RECORD
 from tests.property.model.kernel import Kernel
+from tests.property.model.surroundings import Distribution, HelperUnavailable, Hung, Meter, Obstacles, Stopped
 
 LONGEST = 3 * 3600.0  # seconds; systemd ends a helper that takes longer
-UNIT = "kdump-tools.service"
-
-KEXEC_FAULTS = ("refused", "dropped", "late", "lies")
-
-
-class Stopped(BaseException):
-    """The helper does not come back from an operation."""
-
-
-class Killed(Stopped):
-    """It is gone, and what it had in mind with it."""
-
-
-class Hung(Stopped):
-    """It waits for ever, and holds its lock, until systemd ends it."""
-
-
-class HelperUnavailable(Exception):
-    """The request got no answer."""
-
-
-@dataclass
-class Obstacles:
-    """What does not work now."""
-
-    silent: bool = False  # systemd does not answer
-    kexec: str = ""  # one of KEXEC_FAULTS
-    not_recorded: bool = False  # the loader does not say what it would load
-    not_ready: bool = False  # a file is being written
-    unwritable: bool = False  # /run is full
-    disabled: bool = False  # kernel.kexec_load_disabled
-    no_loader: bool = False
-    bad_configuration: bool = False
-
-
-@dataclass
-class Distribution:
-    """Its unit and its loader."""
-
-    active: str = "inactive"
-    enabled: str = "enabled"
-    changes: int = 0  # of its state
-    updatable: bool = False  # whether its loader leaves an image that the kernel may update
-    safe: bool = False
-    misses: frozenset[int] = frozenset()  # memory blocks that kexec_load does not see
-
-    def state(self) -> UnitState:
-        invocation = str(self.changes) if self.active == "active" else ""
-        return UnitState(UNIT, self.active, self.enabled, str(self.changes), invocation)
-
-    def becomes(self, active: str) -> None:
-        self.active = active
-        self.changes += 1
 
 
 @dataclass
@@ -94,6 +43,7 @@ class Machine:
     plan: dict[int, Callable[[], None]] = field(default_factory=dict)
     wanted: bool | None = False  # an image is to be loaded; None: nobody could know
     helper_works: bool = False
+    stopped_meanwhile: bool = False  # the unit, during the request that is at work
     held_until: float = 0.0
     loads: int = 0  # of ours that left an image
     saves: int = 0  # of the record
@@ -109,11 +59,12 @@ class Machine:
     def request(self, request: Request) -> Result:
         """Raises HelperUnavailable."""
         if self.helper_works or self.kernel.clock.now < self.held_until:
+            self.pass_time(PATIENCE)
             return Result(Outcome.BUSY, armed=self.kernel.image is not None, wait=2.0)
         if self.obstacles.bad_configuration:
             return Result(Outcome.FAILED, detail="the configuration is in error", armed=self.kernel.image is not None)
         self._steps, self.helper_works = 0, True
-        wanted, loads = self.wanted, self.loads
+        wanted, loads, before = self.wanted, self.loads, self.kernel.loaded_number
         try:
             known = record.read(self.root)
             result = serve(request, self, known, self.config, lambda _: None)
@@ -124,26 +75,29 @@ class Machine:
                 self.wanted = None  # whoever comes next can't tell that it is not the operator's image
             raise HelperUnavailable from stopped
         finally:
-            self.helper_works = False
+            self.helper_works = self.stopped_meanwhile = False
             self.plan.clear()
-        self._check(wanted, loads, result)
+        self._check(wanted, loads, before, result)
+        if request is not Request.VERIFY:  # that records nothing
+            self.kernel.noticed = set(self.kernel.blocks)
+            if self.kernel.image is not None:
+                self.kernel.image.noticed = True
         patience = LONGEST + 60.0
         events = self.config.events
         settings = Settings(events.settle_time, events.max_delay, self.config.verify.interval, patience)
         return replace(result, pending=known.pending is not None, settings=settings)
 
-    def _check(self, wanted: bool | None, loads: int, result: Result) -> None:
+    def _check(self, wanted: bool | None, loads: int, before: int, result: Result) -> None:
         """What holds for every request that has ended."""
         image = self.kernel.image
-        self.kernel.noticed = set(self.kernel.blocks)
-        if image is not None:
-            image.noticed = True
         if result.outcome is Outcome.RELOADED:
-            assert self.loads > loads, "reloaded was said, and no image was loaded"
+            assert self.kernel.loaded_number != before, "reloaded was said, and no image was loaded"
         if wanted is False and self.wanted is False:
             assert self.loads == loads, "an image that the operator had unloaded was loaded"
         if result.outcome in FINE - {Outcome.NOT_LOADED}:
             assert self.seen not in (State.STALE, State.UNSAFE), f"{result.outcome} was said of an image that is not"
+        if self.wanted is False and self.obstacles.silent and image is not None:
+            self.wanted = None  # nobody could know of the stop
         if self.wanted is False:
             assert image is None or not image.ours, "the operator has stopped kdump meanwhile, and an image is loaded"
 
@@ -303,7 +257,7 @@ class Machine:
             known.keys_reused = False
 
     @contextmanager
-    def meter(self) -> Iterator["Meter"]:
+    def meter(self) -> Iterator[Meter]:
         yield Meter(self.kernel, self.kernel.clock.now, self.kernel.seconds_absent())
 
     # --- the record, from outside --------------------------------------------------------------------------------
@@ -318,30 +272,3 @@ class Machine:
         with contextlib.suppress(FileNotFoundError):
             (self.root / RECORD).write_bytes(b"\xff garbage")
             self.saves += 1
-
-
-@dataclass
-class Meter:
-    """Until `stop`, as the real one: what it has measured is added to later."""
-
-    kernel: Kernel
-    began: float
-    absent: float
-    more_seconds: float = 0.0
-    more_unprotected: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.kernel.clock.now - self.began + self.more_seconds
-
-    @seconds.setter
-    def seconds(self, value: float) -> None:
-        self.more_seconds += value - self.seconds
-
-    @property
-    def unprotected(self) -> float:
-        return self.kernel.seconds_absent() - self.absent + self.more_unprotected
-
-    @unprotected.setter
-    def unprotected(self, value: float) -> None:
-        self.more_unprotected += value - self.unprotected

@@ -47,7 +47,23 @@ def test_where_only_a_digest_is_kept_any_difference_counts_as_memory_removed() -
     assert change(kept, scattered(9_999)).ram_removed == MIB
 
 
-@pytest.mark.parametrize("value", [None, [], {}, {"ram": 3, "cpus": ""}, {"ram": [[1]], "cpus": "0"}, {"cpus": "x"}])
+def test_a_list_of_cpus_too_long_to_be_kept_is_compared_by_its_digest() -> None:
+    every_other = Fingerprint((), ",".join(str(n) for n in range(0, 2000, 2)))
+    kept = Fingerprint.from_json(json.loads(json.dumps(every_other.to_json())))
+    assert kept.to_json() == every_other.to_json()
+    assert not change(kept, every_other)
+    less = Fingerprint((), every_other.cpus.removesuffix(",1998"))
+    assert change(kept, less).sentence() == "a CPU was added, a CPU was removed since the image was loaded"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, [], {}, {"ram": 3, "cpus": ""}, {"ram": [[1]], "cpus": "0"}, {"cpus": "x"}),
+        {"ram": [[0, float("inf")]], "cpus": "0"},
+        {"ram": [], "cpus": "0-99999999999"},
+    ],
+)
 def test_what_is_no_fingerprint_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r".*"):
         Fingerprint.from_json(value)

@@ -142,6 +142,35 @@ def test_segments_that_read_as_zeros_are_hidden_and_not_wrong(tmp_path: Path) ->
     assert caught.value.reason is Reason.HIDDEN
 
 
+def test_on_s390x_it_does_not_matter_what_the_kernel_hides(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, "big").write()
+    data = bytearray((tmp_path / "proc/kcore").read_bytes())
+    data[18:20] = (22).to_bytes(2, "big")  # e_machine
+    elf = data.index(b"\x7fELF", 64)
+    (tmp_path / "proc/kcore").write_bytes(data[:elf] + bytes(len(data) - elf))
+    assert examine(kernel.root, sleep=no_sleep)[1].state is State.CURRENT
+
+
+def test_fadump_has_no_image_and_that_is_no_contradiction(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path, loaded=False, pointer=False).write()
+    (tmp_path / "sys/kernel/fadump").mkdir()
+    for name in ("enabled", "registered"):
+        (tmp_path / "sys/kernel/fadump" / name).write_text("1\n")
+    assert inspect(kernel.root, sleep=no_sleep) is None
+
+
+def test_the_random_seed_of_a_file_load_makes_for_another_identity(tmp_path: Path) -> None:
+    """struct kimage and its buffers may lie where the last ones were."""
+    identities = set()
+    for seed in (b"1" * 32, b"2" * 32):
+        kernel = Kernel(tmp_path, flags=("file_mode",))
+        kernel.boot_params = builder.boot_params("root=/dev/vda") + seed
+        image = inspect(kernel.write().root, sleep=no_sleep)
+        assert image is not None
+        identities.add(image.identity)
+    assert len(identities) == 2
+
+
 def test_the_capture_kernels_command_line_is_read_from_x86_boot_parameters(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     kernel.boot_params = builder.boot_params("root=/dev/vda nr_cpus=1")

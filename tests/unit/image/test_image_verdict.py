@@ -296,6 +296,18 @@ def test_an_elfcorehdr_that_outgrows_what_the_fdt_reserves_is_stale() -> None:
     assert judge(replace(grown, fdt=whole), MACHINE) == CURRENT
 
 
+def test_an_fdt_that_reserves_only_what_the_firmware_wants_says_nothing_of_the_elfcorehdr() -> None:
+    """As on arm64: spin tables and the like come with the board's tree, the elfcorehdr is in /chosen."""
+    image = replace(
+        IMAGE,
+        elfcorehdr=replace(ElfCoreHdr((0x3000, 0x3200, 0x9000), LOADS), size=0x400),
+        elfcorehdr_segment=Segment(RESERVED.start, MIB, 1024),
+        fdt=Fdt(100, 0, (), reserved=(Range(0, 0xFFF),)),
+    )
+    assert judge(image, MACHINE) == CURRENT
+    assert image.updatable
+
+
 def test_a_backup_that_the_elfcorehdr_no_longer_points_to_is_stale_on_powerpc_alone() -> None:
     lost = ElfCoreHdr((0x3000, 0x3200, 0x9000), (Range(0, 0xFFFF), *LOADS), backup=0)
     kept = replace(lost, backup=RESERVED.start + 0x1000)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdumphpd import state
+from kdumphpd.cli import status
+from kdumphpd.runtime import STATE
+from kdumphpd.state import LastBurst, LastCheck, State
+from tests.unit.trees import kernel, put
+
+BURST = LastBurst(
+    ended=1_700_000_000.5,
+    sentence="CPU 1 added: the kernel updated the kdump image",
+    events=1,
+    outcome="current",
+    reason="current",
+    seconds=0.0,
+    unprotected=0.0,
+    stale=0.0,
+)
+CHECK = LastCheck(
+    when=1_700_000_000.0, outcome="current", detail="", kernel_updates=True, method="kexec -c --hotplug"
+)
+ARMED = State(
+    started=1_600_000_000.0,
+    status="Armed; the kernel updates the image by itself",
+    healthy=True,
+    receiving=True,
+    events=7,
+    synthetic=3,
+    overflows=2,
+    bursts=5,
+    checks=6,
+    reloads=4,
+    failures=1,
+    unprotected=1.25,
+    last_check=CHECK,
+    last_burst=BURST,
+)
+
+
+def listening(root: Path, **changes: Any) -> None:
+    """What a running kdumphpd has written."""
+    (root / STATE).parent.mkdir(parents=True)
+    state.write(root, dataclasses.replace(ARMED, **changes))
+
+
+def shown(root: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> tuple[int, list[str]]:
+    """Exit status, and what is printed."""
+    exit_status = status.run(argparse.Namespace(json=as_json), root)
+    return exit_status, capsys.readouterr().out.splitlines()
+
+
+def test_whether_the_machine_is_protected_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listening(kernel(tmp_path))
+    exit_status, lines = shown(tmp_path, capsys)
+    assert exit_status == status.ARMED
+    assert lines[:2] == ["protected     yes", "kdump image   loaded"]
+
+
+def test_it_shows_what_was_received_and_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listening(kernel(tmp_path))
+    text = "\n".join(shown(tmp_path, capsys)[1])
+    assert "kdumphpd      Armed; the kernel updates the image by itself" in text
+    assert ": current, loaded with kexec -c --hotplug" in text
+    assert "7 (3 synthetic, 2 overflows)" in text
+    assert "bursts        5 handled" in text
+    assert "requests      6 answered, 1 failed" in text
+    assert "4, unprotected for 1.2 s in all" in text
+    assert "CPU 1 added: the kernel updated the kdump image" in text
+    assert not [word for word in ("pending", "deferred", "failure", "not received") if word in text]
+
+
+def test_it_shows_what_is_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listening(
+        kernel(tmp_path),
+        healthy=False,
+        receiving=False,
+        burst=True,
+        asking=True,
+        pending=True,
+        deferred_until=1_700_000_000.0,
+        failure="kexec failed",
+    )
+    exit_status, lines = shown(tmp_path, capsys)
+    assert exit_status == status.WRONG
+    assert [line.split()[0] for line in lines if line[0] != " "][5:11] == [
+        "pending",
+        "deferred",
+        "burst",
+        "asking",
+        "failure",
+        "uevents",
+    ]
+    assert "failure       kexec failed" in lines
+
+
+@pytest.mark.parametrize(
+    ("loaded", "healthy", "exit_status", "first"),
+    [
+        ("1\n", True, status.ARMED, "yes"),
+        ("1\n", False, status.WRONG, "in part"),
+        ("0\n", True, status.NOT_LOADED, "NO"),
+        ("0\n", False, status.WRONG, "NO"),
+        ("?\n", True, status.UNKNOWN, "unknown"),
+    ],
+)
+def test_the_exit_status_says_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: str, healthy: bool, exit_status: int, first: str
+) -> None:
+    listening(kernel(tmp_path, loaded=loaded), healthy=healthy)
+    found, lines = shown(tmp_path, capsys)
+    assert found == exit_status
+    assert lines[0].startswith(f"protected     {first}")
+    listening_as_json = shown(tmp_path, capsys, as_json=True)
+    assert listening_as_json[0] == exit_status
+
+
+@pytest.mark.parametrize("loaded", ["1\n", "0\n"])
+def test_without_kdumphpd_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: str) -> None:
+    exit_status, lines = shown(kernel(tmp_path, loaded=loaded), capsys)
+    assert exit_status == status.UNKNOWN
+    assert lines[0] != "protected     yes"
+    assert lines[1] == f"kdump image   {'loaded' if loaded == '1' + chr(10) else 'not loaded'}"
+    assert "kdumphpd is not running" in lines[-1]
+
+
+def test_a_state_of_something_else_is_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(kernel(tmp_path), {STATE: "{}"})
+    exit_status, lines = shown(tmp_path, capsys)
+    assert exit_status == status.UNKNOWN
+    assert "is not a state of this kdumphpd" in lines[-1]
+
+
+def test_what_a_listener_may_write_does_no_harm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;owned\x07\r\n\u202e"
+    listening(
+        kernel(tmp_path),
+        status=hostile,
+        started=-1e15,
+        failure=hostile,
+        last_check=dataclasses.replace(CHECK, when=9e15, outcome=hostile, method=hostile),
+        last_burst=dataclasses.replace(BURST, ended=1e15, sentence=hostile),
+        events=(1 << 64) - 1,
+        unprotected=9e15,
+    )
+    _, lines = shown(tmp_path, capsys)
+    assert all(line.isprintable() for line in lines)
+    assert any("an unknown time" in line for line in lines)
+    _, lines = shown(tmp_path, capsys, as_json=True)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = json.dumps(dataclasses.asdict(dataclasses.replace(ARMED, unprotected=float("inf"))))
+    put(kernel(tmp_path), {STATE: text})
+    assert shown(tmp_path, capsys)[0] == status.UNKNOWN
+
+
+def test_fadump_is_shown_where_it_is_enabled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listening(kernel(tmp_path))
+    put(tmp_path, {"sys/kernel/fadump/enabled": "1\n", "sys/kernel/fadump/registered": "0\n"})
+    exit_status, lines = shown(tmp_path, capsys)
+    assert exit_status == status.NOT_LOADED
+    assert "fadump        enabled, not registered" in lines
+
+
+def test_as_json_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listening(kernel(tmp_path))
+    exit_status, lines = shown(tmp_path, capsys, as_json=True)
+    said = json.loads("\n".join(lines))
+    assert exit_status == status.ARMED
+    assert said["loaded"] is True
+    assert said["problem"] == ""
+    assert said["fadump"] == {"enabled": False, "registered": False, "hotplug_ready": False}
+    assert said["listener"] == dataclasses.asdict(ARMED)
+
+
+def test_as_json_an_absent_listener_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exit_status, lines = shown(kernel(tmp_path), capsys, as_json=True)
+    said = json.loads("\n".join(lines))
+    assert exit_status == status.UNKNOWN
+    assert said["listener"] is None
+    assert "not running" in said["problem"]
