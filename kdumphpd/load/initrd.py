@@ -39,7 +39,8 @@ GZIP = Tool(("gzip", "-t", "-q"), whole=frozenset({2}))
 # --single-stream: what follows the first stream is not looked at. Otherwise it is an error like any other.
 XZ = Tool(("xz", "-t", "-q", "--single-stream"), whole=frozenset({2}))
 ZSTD = Tool(("zstd", "-t", "-q"), whole_words="unsupported format")
-LZ4 = Tool(("lz4", "-t", "-q"), whole=frozenset({1}))  # its errors begin at 20
+# Its errors begin at 20. 1.10 reads ahead, and names the type of what follows.
+LZ4 = Tool(("lz4", "-t", "-q"), whole=frozenset({1}), whole_words="ERROR_frameType_unknown")
 BZIP2 = Tool(("bzip2", "-t", "-q"))
 LZOP = Tool(("lzop", "-t", "-q"))
 
