@@ -16,6 +16,7 @@ class MessageId(StrEnum):
     NOT_LOADED = "a0eee692a98d42cc834ce90c2d68103d"
     DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
     RELOAD_FAILED = "668b561908d34ad2a77fd9db89a97c9a"
+    UNSAFE = "e3ba9937d24a435a873e7eb9254e6817"
     STILL_STALE = "44f97c89831d405b971d1620805201e7"
     HELPER_UNAVAILABLE = "49fa617bb5ab424691407d6f66171e63"
     EVENTS_LOST = "f36c2a6173fe4cf5a7727c0d13b05947"
@@ -55,7 +56,7 @@ def what_was_done(result: Result, *, changed: bool = True) -> tuple[MessageId, s
         case Outcome.RELOADED:
             return MessageId.RELOADED, f"{reloaded(result)}{updates(result)}"
         case Outcome.DEFERRED:
-            return MessageId.DEFERRED, _deferred(result)
+            return MessageId.RELOADED if result.seconds else MessageId.DEFERRED, _deferred(result)
         case Outcome.STALE:
             done = reloaded(result) if result.seconds else "not reloaded again"
             return (
@@ -63,6 +64,9 @@ def what_was_done(result: Result, *, changed: bool = True) -> tuple[MessageId, s
                 f"{done}, but the image is still out of date: {result.detail}; not trying again before the next "
                 "change, because no load method sees that",
             )
+        case Outcome.UNSAFE:
+            done = f"{reloaded(result)}, but the image is still unsafe" if result.seconds else "the image is unsafe"
+            return MessageId.UNSAFE, f"{done}: {result.detail}"
         case Outcome.REFUSED | Outcome.BUSY:
             return MessageId.HELPER_UNAVAILABLE, f"the helper did not take the request: {result.detail}"
     armed = "the old kdump image is still loaded" if result.armed else "UNPROTECTED: no kdump image is loaded"

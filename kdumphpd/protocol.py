@@ -91,7 +91,7 @@ class Result:
     reason: Reason | None = None
     detail: str = ""  # in words: what the image misses, why it can't be read, what the loader answered
     loader: str = ""
-    method: str = ""  # the load method that the loaded image came by
+    method: str = ""  # how a new image was loaded; empty where none was
     seconds: float = 0.0  # from the start of the load to its end
     unprotected: float = 0.0  # of those, without an image
     armed: bool = False  # an image is loaded now

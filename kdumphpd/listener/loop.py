@@ -15,7 +15,7 @@ from kdumphpd.listener.schedule import FINE, Ask, Schedule
 from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Outcome, Request, Result
 from kdumphpd.runtime import STATE, reload_pending
-from kdumphpd.state import LastBurst, LastCheck, State
+from kdumphpd.state import LastCheck, State
 from kdumphpd.sysfs import read_attribute
 
 log = journal.logger()
@@ -245,21 +245,7 @@ class Loop:
         elif ask.routine:
             say = log.debug
         say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result))
-        self.state.failures += wrong and result.outcome is not Outcome.DEFERRED
-        self.state.reloads += result.outcome is Outcome.RELOADED or (not wrong and result.seconds > 0)
-        self.state.unprotected += result.unprotected
-        if ask.burst is not None:
-            self.state.bursts += 1
-            self.state.last_burst = LastBurst(
-                ended=time.time(),
-                sentence=f"{sentence}{retried}",
-                events=ask.burst.events,
-                outcome=result.outcome,
-                reason=result.reason or "",
-                seconds=result.seconds,
-                unprotected=result.unprotected,
-                stale=stale,
-            )
+        report.count(self.state, ask, result, f"{sentence}{retried}", stale)
 
     def _happened(self, ask: Ask) -> str:
         try:

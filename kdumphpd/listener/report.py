@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is said: the sentence and the journal fields of a burst, and STATUS=. Pure."""
+"""What is said: the sentence and the journal fields of a burst, counters, and STATUS=."""
+
+import time
 
 from kdumphpd.ids import IdSet
 from kdumphpd.listener.coalesce import Burst
-from kdumphpd.listener.schedule import Ask
+from kdumphpd.listener.schedule import FINE, Ask
 from kdumphpd.messages import NOT_LOADED, size
 from kdumphpd.protocol import Outcome, Result
-from kdumphpd.state import State
+from kdumphpd.state import LastBurst, State
 
 
 def what_happened(ask: Ask, block_bytes: int | None) -> str:
@@ -82,6 +84,25 @@ def fields(ask: Ask, result: Result | None) -> dict[str, object]:
             "unprotected": result.unprotected,
         }
     return {key: value for key, value in found.items() if str(value)}
+
+
+def count(state: State, ask: Ask, result: Result, sentence: str, stale: float) -> None:
+    """Add a request to the state. `stale`: seconds for which the image was wrong."""
+    state.failures += result.outcome not in FINE and result.outcome is not Outcome.DEFERRED
+    state.reloads += bool(result.method)  # whatever was found out about the new image
+    state.unprotected += result.unprotected
+    if ask.burst is not None:
+        state.bursts += 1
+        state.last_burst = LastBurst(
+            ended=time.time(),
+            sentence=sentence,
+            events=ask.burst.events,
+            outcome=result.outcome,
+            reason=result.reason or "",
+            seconds=result.seconds,
+            unprotected=result.unprotected,
+            stale=stale,
+        )
 
 
 def status(state: State, wait: float | None) -> str:

@@ -126,7 +126,7 @@ class Schedule:
         """When to come back; while a request is under way, when it has taken too long."""
         if self.asked is not None:
             return self._asked_at + self.patience
-        moments = [moment for moment, _ in filter(None, (self._check, self._retry))]
+        moments = [at for at, _ in filter(None, (self._check if self._check_may_run() else None, self._retry))]
         if (settled := self._burst_deadline()) is not None:
             moments.append(settled)
         return min(moments, default=None)
@@ -160,10 +160,17 @@ class Schedule:
         if due is not None and due <= now and (closed := self.coalescer.close(now)) is not None:
             burst, settled = closed
             return Ask(Request.UPDATE if settled else Request.UPDATE_UNSETTLED, burst=burst)
-        if self._check and self._check[0] <= now:
+        if self._check and self._check[0] <= now and self._check_may_run():
             ask, self._check = self._check[1], None
             return ask
         return None
+
+    def _check_may_run(self) -> bool:
+        """A check takes the machine as it is for what the image was loaded for, where nothing else tells.
+
+        So it waits for an open burst, but not for a deferred reload: an operator may have made that needless.
+        """
+        return self.coalescer.burst is None or self.deferred_until is not None
 
     def _burst_deadline(self) -> float | None:
         """A burst that begins while a reload is deferred is part of that one, and waits for it."""

@@ -9,7 +9,7 @@ from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.kernel.fadump import read_fadump
 from kdumphpd.kernel.limits import Limits
-from kdumphpd.load import fadump, kexec
+from kdumphpd.load import fadump, kexec, loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
 from kdumphpd.load.method import Kind, Method
@@ -123,7 +123,11 @@ def unload(root: Path, choice: LoaderChoice) -> None:
     """Take the image down as the distribution does. Raises LoadFailed."""
     loader = DISTRIBUTIONS.get(choice)
     if loader:
-        run_in_unit(loader.unload, OWN_LIMIT, properties=loader.recipe.properties)
+        run_in_unit(loader.unload, OWN_LIMIT, properties=_properties(root, loader))
+
+
+def _properties(root: Path, loader: Loader) -> tuple[str, ...]:
+    return (*loader.recipe.properties, *loader_lock.properties(root, loader.recipe.lock))
 
 
 def _own(root: Path, argv: tuple[str, ...], name: tuple[str, ...], loader: Loader | None) -> Method:
@@ -131,7 +135,7 @@ def _own(root: Path, argv: tuple[str, ...], name: tuple[str, ...], loader: Loade
 
 
 def _run_own(root: Path, argv: tuple[str, ...], loader: Loader | None, _limit: float) -> None:
-    properties = loader.recipe.properties if loader else ()
+    properties = _properties(root, loader) if loader else ()
     log = root / loader.log if loader and loader.log else None
     begin = log.stat().st_size if log and log.exists() else 0
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd import journal, runtime
+from kdumphpd.load import loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
 from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, run_in_unit
@@ -47,6 +48,7 @@ class Recipe:
     properties: tuple[str, ...] = ()
     # What it reads, as absolute paths or patterns (glob(7)). Not what it writes: that would never be fresh.
     inputs: tuple[str, ...] = ()
+    lock: str = ""  # that it waits for
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
     name = recipe.name or " ".join(recipe.argv[:2])
     # Before it begins: what changes while it runs, it may have read or not.
     inputs = read_inputs(root, recipe)
-    properties = [*_binds(root), *recipe.properties]
+    properties = [*_binds(root), *recipe.properties, *loader_lock.properties(root, recipe.lock)]
     _prepare(root)
     failure: LoadFailed | None = None
     said = ""

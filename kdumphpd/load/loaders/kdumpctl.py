@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fedora's and RHEL's kdumpctl.
 
-It takes its own lock, /run/lock/kdump, and waits for it, so it must not be held around it. It has to run outside of
-our sandbox: where /boot is not writable it takes the initrd from elsewhere.
+It has to run outside of our sandbox: where /boot is not writable it takes the initrd from elsewhere.
 """
 
 from kdumphpd.load.loaders import Loader
@@ -19,6 +18,7 @@ LOADER = Loader(
         # kdump.service has it since November 2025; without it kdumpctl goes through `sudo -i` for every kexec.
         properties=("KeyringMode=shared",),
         inputs=("/etc/kdump.conf", "/etc/sysconfig/kdump", KDUMPCTL, "/usr/lib/kdump/*.sh"),
+        lock="/run/lock/kdump",
     ),
     reload=(KDUMPCTL, "reload"),
     load=(KDUMPCTL, "reload"),

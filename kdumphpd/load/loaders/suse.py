@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """openSUSE's and SLES' kdump: load.sh, straight over the old image.
 
-Without --update, as kdump's own udev rule calls it: hotplug changes nothing in the initrd. It takes /run/kdump.lock
-without waiting: held by us, the load would not take place.
+Without --update, as kdump's own udev rule calls it: hotplug changes nothing in the initrd.
 """
 
 from kdumphpd.load.loaders import Loader
@@ -19,6 +18,7 @@ LOADER = Loader(
         argv=(LOAD,),
         properties=(),
         inputs=("/etc/sysconfig/kdump", f"{FOLDER}/*.sh", "/var/lib/kdump/kernel", "/var/lib/kdump/initrd"),
+        lock="/run/kdump.lock",
     ),
     reload=(LOAD,),
     load=(LOAD,),

@@ -194,3 +194,25 @@ def test_an_operators_unload_ends_what_was_open(schedule: Schedule) -> None:
     schedule.skip(11)
     assert not (schedule.failure or schedule.wrong or schedule.open_burst)
     assert due(schedule, 3600).routine
+
+
+def test_a_check_waits_for_an_open_burst(schedule: Schedule) -> None:
+    """It would record the changed machine as the one that an unreadable image was loaded for."""
+    schedule.replaced("an image was loaded by somebody else", 10)
+    schedule.uevent(online(1), 11.5)
+    ask = due(schedule, 12.5)
+    assert ask.request is Request.UPDATE
+    schedule.answered(CURRENT, 12.6)
+    check = schedule.due(12.6)
+    assert check is not None
+    assert check.why == "an image was loaded by somebody else"
+
+
+def test_a_check_does_not_wait_for_a_reload_that_is_deferred(schedule: Schedule) -> None:
+    """An operator may have loaded the image meanwhile."""
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.DEFERRED, wait=600, armed=True), 11)
+    schedule.uevent(online(2), 12)
+    schedule.replaced("an image was loaded by somebody else", 13)
+    assert due(schedule, 15).request is Request.CHECK

@@ -97,6 +97,14 @@ def test_it_runs_with_a_recorder_over_kexec_and_the_true_one_aside(root: Path) -
     assert properties[-3:] == [*binds, "KeyringMode=shared"]
 
 
+def test_its_lock_is_one_that_nobody_else_can_hold(root: Path) -> None:
+    (root / "run/lock").mkdir(parents=True)
+    with (root / "run/lock/kdump").open("w"):
+        record(root, replace(recipe(root), lock="/run/lock/kdump"), 30)
+    arguments = (root / "systemd/arguments").read_text().splitlines()
+    assert f"--property=BindPaths=/{runtime.FOLDER}/loader-lock:/run/lock/kdump" in arguments
+
+
 def test_where_kexec_has_two_files_both_are_covered(root: Path) -> None:
     (root / "sbin").unlink()
     put(root, {"sbin/kexec": "another"})
