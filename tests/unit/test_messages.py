@@ -58,7 +58,8 @@ LOST = "1 GiB (0x100000000-0x13fffffff) is missing from the elfcorehdr"
         (
             Result(Outcome.FAILED, detail="kexec failed with status 1: no", armed=True),
             True,
-            "the kdump image could not be reloaded: kexec failed with status 1: no; the old kdump image is still loaded",
+            "the kdump image could not be reloaded: kexec failed with status 1: no; the old kdump image is still "
+            "loaded",
         ),
         (
             Result(Outcome.FAILED, detail="kexec failed with status 1: no"),
@@ -73,7 +74,9 @@ def test_the_sentence(result: Result, changed: bool, expected: str) -> None:
 
 
 def test_an_image_that_was_loaded_too_early_is_a_reload_and_no_deferral() -> None:
-    done = Result(Outcome.DEFERRED, Reason.STALE, LOST, seconds=1, unprotected=0.1, armed=True, wait=1, method="kexec")
+    done = Result(
+        Outcome.DEFERRED, Reason.STALE, LOST, seconds=1, unprotected=0.1, armed=True, wait=1, method="kexec"
+    )
     message, sentence = what_was_done(done)
     assert message is MessageId.RELOADED
     assert "but the machine changed meanwhile" in sentence

@@ -23,8 +23,8 @@ first, last = (int(word, 0) for word in sys.argv[1:])
 libc = ctypes.CDLL(None, use_errno=True)
 held, found = [], []
 while len(found) < 64 and len(held) < 4096:
-    page = mmap.mmap(-1, 4096)
-    page.write(b"kdumphpd mark %06d " % len(held) * 200)
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared would be page cache
+    page.write((b"kdumphpd mark %06d " % len(held) * 256)[:4096])
     libc.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(page))), 4096)
     at = ctypes.addressof(ctypes.c_char.from_buffer(page))
     with open("/proc/self/pagemap", "rb") as pagemap:

@@ -18,7 +18,8 @@ from tests.vm.test_kills import SAFE, SILENT
 FAKES = Path(__file__).parent / "fakes"
 
 SETTINGS = "/etc/sysconfig/kdump"
-COMMAND_LINE = "root=/dev/vda console=ttyS0 systemd.unit=kdump-tools-dump.service nr_cpus=1 acpi_no_memhotplug"
+UNSAFE = "root=/dev/vda console=ttyS0 systemd.unit=kdump-tools-dump.service nr_cpus=1"
+COMMAND_LINE = f"{UNSAFE} acpi_no_memhotplug"
 
 FEDORA_RULE = "98-kexec.rules"
 SUSE_RULE = "/run/udev/rules.d/70-kdump.rules"
@@ -39,8 +40,8 @@ def _mode(name: str) -> int:
     return 0o644 if name.endswith((".service", ".rules")) else 0o755
 
 
-def settings(machine: Machine, *lines: str) -> None:
-    machine.write_file(SETTINGS, "\n".join([f'KDUMP_COMMANDLINE="{COMMAND_LINE}"', *lines, ""]))
+def settings(machine: Machine, *lines: str, command_line: str = COMMAND_LINE) -> None:
+    machine.write_file(SETTINGS, "\n".join([f'KDUMP_COMMANDLINE="{command_line}"', *lines, ""]))
 
 
 def use_kdumpctl(machine: Machine) -> None:
@@ -49,6 +50,7 @@ def use_kdumpctl(machine: Machine) -> None:
     units = "/usr/lib/systemd/system"
     places = {"kdumpctl": "/usr/bin", "kdump.service": units, FEDORA_RULE: "/usr/lib/udev/rules.d"}
     install(machine, "fedora", places)
+    machine.run("touch -d yesterday /etc/kdump.conf")
     settings(machine, "KEXEC_ARGS=-c")
     machine.run("systemctl enable --now kdump", timeout=120)
 

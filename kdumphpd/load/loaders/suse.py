@@ -18,7 +18,6 @@ LOADER = Loader(
         argv=(LOAD,),
         properties=(),
         inputs=("/etc/sysconfig/kdump", f"{FOLDER}/*.sh", "/var/lib/kdump/kernel", "/var/lib/kdump/initrd"),
-        lock="/run/kdump.lock",
     ),
     reload=(LOAD,),
     load=(LOAD,),
