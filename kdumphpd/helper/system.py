@@ -25,12 +25,14 @@ from kdumphpd.load.recording import Recording
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.load.unprotected import Meter
-from kdumphpd.runtime import RECORD, RECORDING
+from kdumphpd.runtime import RECORD, RECORDING, UNASKABLE
 
 log = journal.logger()
 
 # A loader that is asked may find that an initrd is due and build it. The old image is there meanwhile.
 RECORDING_LIMIT = 3600.0  # seconds
+
+ASKED_INTERVAL = 0.02  # seconds between two looks at whether the image is still there meanwhile
 
 # Longer than that no unit of the distribution's is waited for: the old image is there, and the request is made again.
 UNIT_LIMIT = 600.0  # seconds
@@ -160,11 +162,23 @@ class RealSystem:
         kept = recording.load_kept(self.root, RECORDING)
         if kept and not renew and recording.is_fresh(self.root, recipe, kept):
             return kept
+        unaskable = self.root / UNASKABLE
+        if unaskable.exists():
+            raise LoadFailed(f"{loader} is not asked before the next boot, for it {unaskable.read_text()}")
         say(f"asking {loader} what it would load")
         before = self.is_loaded()
-        fresh = recording.record(self.root, recipe, RECORDING_LIMIT)
-        if before and not self.is_loaded():
-            log.error(f"{loader} has unloaded the kdump image although it was only asked what it would load")
+        meter = Meter(self.root, ASKED_INTERVAL)
+        try:
+            with meter:
+                fresh = recording.record(self.root, recipe, RECORDING_LIMIT)
+        except LoadFailed as error:
+            if before and meter.unprotected:  # it has a kexec of its own
+                why = (
+                    f"took the image down for {meter.unprotected:.1f} s although it was only asked what it would load"
+                )
+                unaskable.write_text(why)
+                raise LoadFailed(f"{loader} {why}: {error}") from error
+            raise
         try:
             recording.keep(self.root, RECORDING, fresh)
         except OSError as error:

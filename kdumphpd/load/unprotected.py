@@ -19,8 +19,9 @@ INTERVAL = 0.001  # seconds
 class Meter:
     """Context manager; afterwards `seconds` and `unprotected` hold the time it took and that without an image."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, interval: float = INTERVAL) -> None:
         self._root = root
+        self._interval = interval
         self._done = False  # a plain flag: waiting for an Event costs as much as all the rest of a sample
         self._thread = threading.Thread(target=self._sample, name="meter", daemon=True)
         self.seconds = 0.0
@@ -42,7 +43,7 @@ class Meter:
         last = time.monotonic()
         with contextlib.suppress(OSError), kept_open(self._root) as armed:  # no sample is no statement
             while not self._done:
-                time.sleep(INTERVAL)
+                time.sleep(self._interval)
                 now = time.monotonic()
                 if not armed():
                     self.unprotected += now - last

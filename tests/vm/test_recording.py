@@ -54,7 +54,7 @@ def test_recorded_suse(machine: Machine, result: Result) -> None:
 
 @pytest.mark.guests("debian13")
 def test_recording_fails(machine: Machine, result: Result) -> None:
-    """A loader with a kexec of its own does not say what it would load: its own reload is run."""
+    """A loader with a kexec of its own loads when it is asked: that happens once, and its own reload is run."""
     use_kdumpctl(machine)
     machine.run("cp /usr/sbin/kexec /usr/local/bin/kexec; hash -r; systemctl restart kdump", timeout=120)
     machine.write_file("/etc/kdumphpd.toml.d/scenario.toml", kdump.AS_LOADED)
@@ -65,7 +65,11 @@ def test_recording_fails(machine: Machine, result: Result) -> None:
     after = kdump.wait_current(machine, before, events=16)
     *_, reload = kdump.reloads(machine)
     assert (reload["KDUMPHPD_LOADER"], reload["KDUMPHPD_METHOD"]) == ("kdumpctl", "/usr/bin/kdumpctl reload")
+    assert journal.count(machine, journal.HELPER, "although it was only asked what it loads") == 2
     assert journal.count(machine, journal.HELPER, "kdumpctl did not say what it would load, so it has to load itself")
+    assert (
+        journal.count(machine, "-t kdumpctl", "kexec: loaded kdump kernel") == 4
+    )  # twice by hand, asked, and once more
     [(first, last)] = kdump.dimms(machine)
     assert kdump.image_has(machine, first, last)
     kdump.record(result, before, after, load="kdumpctl reload", verdict=kdump.inspect(machine)["verdict"]["state"])

@@ -384,3 +384,16 @@ def test_errors_before_a_load_are_handled_by_it_and_later_ones_are_not(hidden: W
     ask(hidden)
     hidden.now += 10_000
     assert ask(hidden).reason is Reason.KERNEL_ERROR
+
+
+def test_what_changes_while_an_unreadable_image_is_loaded_is_not_taken_for_described(world: World) -> None:
+    world.kernel_can = world.readable = False
+    world.image = world.new_image(updatable=False, safe=True)
+    world.record.machine = world.fingerprint()
+    world.online(2)
+    world.during_load = lambda: world.online(3)
+    config = Config(reload=ReloadConfig(max_unprotected=1))
+    assert ask(world, config=config).reason is Reason.CHANGED
+    world.during_load = None
+    assert ask(world, config=config).reason is Reason.CHANGED
+    assert ask(world, config=config).reason is Reason.UNCHANGED
