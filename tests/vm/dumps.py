@@ -14,7 +14,7 @@ from tests.vm.agent import Job
 from tests.vm.qemu import Machine
 
 PAGES = 64
-PAGE = 4096
+TEXT = b"kdumphpd mark %06d "
 
 # User pages with a text of their own in each, and their physical addresses. Movable memory has them first of all.
 MARKER = r"""
@@ -22,15 +22,16 @@ import ctypes, mmap, pathlib, struct, sys, time
 first, last = (int(word, 0) for word in sys.argv[1:])
 libc = ctypes.CDLL(None, use_errno=True)
 held, found = [], []
+size = mmap.PAGESIZE
 while len(found) < 64 and len(held) < 4096:
-    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared would be page cache
-    page.write((b"kdumphpd mark %06d " % len(held) * 256)[:4096])
-    libc.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(page))), 4096)
+    page = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared would be page cache
+    page.write((b"kdumphpd mark %06d " % len(held) * 4096)[:size])
+    libc.mlock(ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(page))), size)
     at = ctypes.addressof(ctypes.c_char.from_buffer(page))
     with open("/proc/self/pagemap", "rb") as pagemap:
-        pagemap.seek(at // 4096 * 8)
+        pagemap.seek(at // size * 8)
         entry, = struct.unpack("Q", pagemap.read(8))
-    physical = (entry & ((1 << 55) - 1)) * 4096
+    physical = (entry & ((1 << 55) - 1)) * size
     if first <= physical <= last:
         found.append(f"{physical} {len(held)}")
     held.append(page)
@@ -49,15 +50,15 @@ def mark(machine: Machine) -> tuple[Job, dict[int, bytes]]:
     job = machine.start(f"exec python3 /usr/local/lib/marker.py {first} {last}")
     machine.wait_until("test -s /run/marks", timeout=120)
     lines = [line.split() for line in machine.read_file("/run/marks").splitlines()]
-    marks = {int(physical): b"kdumphpd mark %06d " % int(number) for physical, number in lines}
+    marks = {int(physical): TEXT % int(number) for physical, number in lines}
     assert len(marks) == PAGES, "the kernel gave no memory of the DIMM"
     return job, marks
 
 
-def crash_and_count(machine: Machine, marks: dict[int, bytes], workdir: Path) -> int:
-    """Panic, have the dump saved, and count the marked pages that it has."""
+def crash_and_count(machine: Machine, marks: dict[int, bytes], workdir: Path, cpu: int = 0) -> int:
+    """Panic on a CPU, have the dump saved, and count the marked pages that it has."""
     machine.run(KEEP_USER_PAGES)
-    console = machine.crash()
+    console = machine.crash(cpu=cpu)
     assert "saved vmcore in /var/crash/" in console, console[-3000:]
     program = Program()
     program.set_core_dump(take_dump(machine, workdir))
@@ -66,7 +67,7 @@ def crash_and_count(machine: Machine, marks: dict[int, bytes], workdir: Path) ->
 
 def _has(program: Program, address: int, text: bytes) -> bool:
     try:
-        return bytes(program.read(address, PAGE, physical=True)).startswith(text)
+        return bytes(program.read(address, len(text), physical=True)) == text
     except FaultError:
         return False
 

@@ -11,23 +11,29 @@ from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
 
-def plug(machine: Machine) -> None:
-    """A DIMM of 512 MiB, in use."""
+def plug(machine: Machine) -> str:
+    """A DIMM of 512 MiB, in use; QEMU's name of it."""
     machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
     blocks = len(kdump.dimms(machine)) * 4 + 8
-    machine.add_memory(512)
+    name = machine.add_memory(512)
     machine.wait_until(f"[ $(grep -lx online {kdump.BLOCKS}/state | wc -l) = {blocks + 4} ]")
+    return name
 
 
 def dump_with(machine: Machine, result: Result, folder: Path) -> None:
     before = kdump.seen(machine)
     plug(machine)
     after = kdump.wait_current(machine, before, events=8)
-    _, marks = dumps.mark(machine)
     kdump.record(result, before, after, load="kdump-tools")
-    found = dumps.crash_and_count(machine, marks, folder)
+    count_marks(machine, result, folder)
+
+
+def count_marks(machine: Machine, result: Result, folder: Path, cpu: int = 0, expected: int = PAGES) -> None:
+    """Mark pages of the last DIMM, panic, and see whether the dump has `expected` of them."""
+    _, marks = dumps.mark(machine)
+    found = dumps.crash_and_count(machine, marks, folder, cpu)
     result.verdict = f"{found} of {PAGES} marked pages of the DIMM are in the dump"
-    assert found == PAGES
+    assert found == expected
 
 
 @pytest.mark.guests("debian13")
@@ -44,16 +50,25 @@ def test_dump_memory_on_other_kernels(machine: Machine, result: Result, tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.guests("debian13-ppc64el")
+def test_dump_memory_powerpc(machine: Machine, result: Result, tmp_path: Path) -> None:
+    """The same on PowerPC, where pages have 64 KiB."""
+    before = kdump.seen(machine)
+    kdump.grow(machine, 512)
+    after = kdump.wait_current(machine, before, events=4)
+    kdump.record(result, before, after, load="kdump-tools")
+    count_marks(machine, result, tmp_path)
+
+
+@pytest.mark.long
 @pytest.mark.guests("debian13")
 def test_dump_memory_baseline(bare: Machine, result: Result, tmp_path: Path) -> None:
     """Without kdumphpd, with an image that the kernel has updated: the capture kernel has overwritten them all."""
     bare.run(kdump.load_command("-s", append=""), timeout=120)
     plug(bare)
     assert kdump.crash_hotplug(bare) == ("1", "1")
-    _, marks = dumps.mark(bare)
-    found = dumps.crash_and_count(bare, marks, tmp_path)
-    result.load, result.verdict = "-s", f"{found} of {PAGES} marked pages of the DIMM are in the dump"
-    assert found == 0
+    result.load = "-s"
+    count_marks(bare, result, tmp_path, expected=0)
 
 
 @pytest.mark.long
@@ -64,7 +79,18 @@ def test_dump_coldplugged(machine: Machine, result: Result, tmp_path: Path) -> N
     machine.run("systemctl is-system-running --wait", timeout=300, check=False)
     after = kdump.wait_checked(machine)
     assert after.events == 0
-    _, marks = dumps.mark(machine)
-    found = dumps.crash_and_count(machine, marks, tmp_path)
-    result.load, result.verdict = "kdump-tools", f"{found} of {PAGES} marked pages of the DIMM are in the dump"
-    assert found == PAGES
+    result.load = "kdump-tools"
+    count_marks(machine, result, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.guests("debian13")
+def test_dump_removed(machine: Machine, result: Result, tmp_path: Path) -> None:
+    """Of two DIMMs one is removed again, and the machine panics on a CPU that was hot-added."""
+    before = kdump.seen(machine)
+    plug(machine)
+    machine.remove_memory(plug(machine))
+    kdump.plug_cpu(machine)
+    after = kdump.wait_current(machine, before, events=26)
+    kdump.record(result, before, after, load="kdump-tools")
+    count_marks(machine, result, tmp_path, cpu=1)
