@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from kdumphpd.kernel.loaded import armed_now, image_loaded, reservation
 from kdumphpd.load import choose, crypt_keys, files, recording, run, units
 from kdumphpd.load.command import KexecCommand
 from kdumphpd.load.method import Method
-from kdumphpd.load.recording import Recording
+from kdumphpd.load.recording import Bypassed, Recipe, Recording
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.load.unprotected import Meter
@@ -162,23 +162,21 @@ class RealSystem:
         kept = recording.load_kept(self.root, RECORDING)
         if kept and not renew and recording.is_fresh(self.root, recipe, kept):
             return kept
-        unaskable = self.root / UNASKABLE
-        if unaskable.exists():
-            raise LoadFailed(f"{loader} is not asked before the next boot, for it {unaskable.read_text()}")
+        if why := self._unaskable(recipe):
+            raise LoadFailed(f"{loader} is not asked, for it {why}")
         say(f"asking {loader} what it would load")
         before = self.is_loaded()
         meter = Meter(self.root, ASKED_INTERVAL)
         try:
             with meter:
                 fresh = recording.record(self.root, recipe, RECORDING_LIMIT)
-        except LoadFailed as error:
-            if before and meter.unprotected:  # it has a kexec of its own
-                why = (
-                    f"took the image down for {meter.unprotected:.1f} s although it was only asked what it would load"
-                )
-                unaskable.write_text(why)
-                raise LoadFailed(f"{loader} {why}: {error}") from error
-            raise
+        except Bypassed as error:
+            if not (before and meter.unprotected):
+                raise
+            why = f"took the image down for {meter.unprotected:.1f} s although it was only asked what it loads"
+            with suppress(OSError):
+                (self.root / UNASKABLE).write_text(why)
+            raise LoadFailed(f"{loader} {why}: {error}") from error
         try:
             recording.keep(self.root, RECORDING, fresh)
         except OSError as error:
@@ -186,6 +184,16 @@ class RealSystem:
                 f"cannot write {self.root / RECORDING}: {error.strerror}; the loader is asked again next time"
             )
         return fresh
+
+    def _unaskable(self, recipe: Recipe) -> str:
+        """Why the loader is not to be asked, until it is another one; empty where it may be."""
+        path = self.root / UNASKABLE
+        try:
+            since, why = path.stat().st_mtime_ns, path.read_text()
+        except OSError:
+            return ""
+        inputs = recording.read_inputs(self.root, recipe).values()
+        return why if all(file is None or file.ctime_ns < since for file in inputs) else ""
 
 
 def resume(root: Path, known: Record) -> None:

@@ -145,11 +145,11 @@ class Loop:
             return
         if marks.loaded is False and self._marks.loaded is not False:
             marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
-        why = watch.difference(self._marks, marks)
+        found = watch.difference(self._marks, marks)
         self._marks = marks
         self._see(marks.loaded, now)
-        if why:
-            self._schedule.replaced(why, now)
+        if found:
+            self._schedule.replaced(found.why, now, routine=not found.certain)
 
     def _see(self, loaded: bool | None, now: float) -> None:
         self.state.loaded = loaded
@@ -242,7 +242,7 @@ class Loop:
             say = log.warning
         elif wrong:
             say = log.notice if result.known else log.error
-        elif ask.routine:
+        elif ask.routine and result.outcome in RIGHT:
             say = log.debug
         say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result))
         report.count(self.state, ask, result, f"{sentence}{retried}", stale)

@@ -66,9 +66,9 @@ class Schedule:
         """Uevents were lost: everything may have changed."""
         self.coalescer.mark_lost(why, now)
 
-    def replaced(self, why: str, now: float) -> None:
+    def replaced(self, why: str, now: float, *, routine: bool = False) -> None:
         """Somebody else may have loaded an image."""
-        self._check = (now + REPLACED_DELAY, Ask(Request.CHECK, why))
+        self._check = (now + REPLACED_DELAY, Ask(Request.CHECK, why, routine=routine))
 
     def configured(self, settings: Settings) -> None:
         self.coalescer.settle_time, self.coalescer.max_delay = settings.settle_time, settings.max_delay

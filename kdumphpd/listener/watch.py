@@ -7,6 +7,7 @@ the machine. Some ten calls of stat(2) each PERIOD cost microseconds.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kdumphpd.kernel.loaded import armed_now, image_loaded
 from kdumphpd.runtime import RECORD
@@ -17,8 +18,12 @@ PERIOD = 3.0  # seconds
 INVOCATIONS = "run/systemd/units/invocation:"
 UNITS = ("kdump-tools.service", "kdump.service", "kdump-early.service", "kdump-commandline.service")
 
-# What loaders write when they load. The last one is our helper's: an operator's `kdumphpctl rearm`.
-FILES = ("var/crash/kexec_cmd", "var/log/kdump.log", "run/udev/rules.d/70-kdump.rules", RECORD)
+# What loaders write when they load: kdumpctl truncates its lock, whatever it is called for. The last one is our
+# helper's: an operator's `kdumphpctl rearm`.
+FILES = ("var/crash/kexec_cmd", "var/log/kdump.log", "run/lock/kdump", "run/udev/rules.d", RECORD)
+# openSUSE's load.sh copies its rule to /run/udev/rules.d, and kdumphpd-rules.service has removed it before anybody
+# looks. Elsewhere that folder says nothing.
+ONLY_WITH = {"run/udev/rules.d": "usr/lib/kdump/70-kdump.rules"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,24 @@ def read_marks(root: Path) -> Marks:
     return Marks(_loaded(root), tuple(_link(root, unit) for unit in UNITS), tuple(_stamp(root, p) for p in FILES))
 
 
-def difference(before: Marks, now: Marks) -> str:
-    """What somebody else has done in between, in words; empty for nothing."""
+class Difference(NamedTuple):
+    """What somebody else has done in between, in words; whether that was certainly a load or an unload."""
+
+    why: str
+    certain: bool
+
+
+def difference(before: Marks, now: Marks) -> Difference | None:
+    """Compare; None where nobody has done anything."""
     for unit, (earlier, later) in zip(UNITS, zip(before.units, now.units, strict=True), strict=True):
         if earlier != later:
-            return f"{unit} was {'started' if later else 'stopped'}"
+            return Difference(f"{unit} was {'started' if later else 'stopped'}", certain=True)
     if now.loaded and before.loaded is False:
-        return "an image was loaded by somebody else"
+        return Difference("an image was loaded by somebody else", certain=True)
     for path, (first, second) in zip(FILES, zip(before.files, now.files, strict=True), strict=True):
         if first != second and second is not None:
-            return f"/{path} was written"
-    return ""
+            return Difference(f"/{path} was written", certain=False)
+    return None
 
 
 def confirmed(root: Path) -> bool | None:
@@ -70,6 +82,8 @@ def _link(root: Path, unit: str) -> str:
 
 
 def _stamp(root: Path, path: str) -> tuple[int, int, int] | None:
+    if path in ONLY_WITH and not (root / ONLY_WITH[path]).exists():
+        return None
     try:
         status = (root / path).stat()
     except OSError:

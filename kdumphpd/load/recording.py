@@ -35,6 +35,11 @@ PATTERN = frozenset("*?[")
 MAX_CALLS = 1 << 20  # bytes
 MAX_KEPT = 1 << 20  # bytes
 
+
+class Bypassed(LoadFailed):
+    """The loader has run and not called the recorder once: it has a kexec of its own, or none to call."""
+
+
 Inputs = dict[str, FileIdentity | None]
 
 
@@ -102,12 +107,14 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
         said = run_in_unit(recipe.argv, limit, properties, UNIT, "Ask what kdump image would be loaded", root)
     except LoadFailed as error:
         failure = error
-    command = last_load(_read_calls(root))
+    recorded = _read_calls(root)
+    command = last_load(recorded)
     if command is None:
         if failure and not isinstance(failure, CommandFailed):
             raise failure  # it has not even run, or not to its end
         said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
-        raise LoadFailed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
+        failed = LoadFailed if recorded else Bypassed
+        raise failed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
     if failure:
         log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")
     return made(root, recipe, command, inputs)

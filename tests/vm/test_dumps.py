@@ -10,10 +10,13 @@ from tests.vm.dumps import PAGES
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
+# User pages come from movable memory first, and such a DIMM can be removed.
+MOVABLE = "echo online_movable > /sys/devices/system/memory/auto_online_blocks"
+
 
 def plug(machine: Machine) -> str:
     """A DIMM of 512 MiB, in use; QEMU's name of it."""
-    machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
+    machine.run(MOVABLE)
     blocks = len(kdump.dimms(machine)) * 4 + 8
     name = machine.add_memory(512)
     machine.wait_until(f"[ $(grep -lx online {kdump.BLOCKS}/state | wc -l) = {blocks + 4} ]")
@@ -53,6 +56,7 @@ def test_dump_memory_on_other_kernels(machine: Machine, result: Result, tmp_path
 @pytest.mark.guests("debian13-ppc64el")
 def test_dump_memory_powerpc(machine: Machine, result: Result, tmp_path: Path) -> None:
     """The same on PowerPC, where pages have 64 KiB."""
+    machine.run(MOVABLE)
     before = kdump.seen(machine)
     kdump.grow(machine, 512)
     after = kdump.wait_current(machine, before, events=4)

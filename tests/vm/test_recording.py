@@ -87,7 +87,7 @@ def test_initrd_due(machine: Machine, result: Result) -> None:
         machine.run("systemctl start kdumphpd")
         machine.wait_until("journalctl -q -b -t kdumpctl | grep -q Rebuilding", timeout=60)
         machine.add_memory(1024)
-        machine.wait_until("! systemctl is-active -q kdumphpd-record", timeout=300)
+        machine.wait_until("[ $(systemctl show -P ActiveState kdumphpd-record) = inactive ]", timeout=300)
     assert building.gaps == 0
     before = kdump.NOTHING
     with inside.sampling(machine) as loading:

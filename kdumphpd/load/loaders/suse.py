@@ -26,6 +26,6 @@ LOADER = Loader(
     meanings={
         5: "KDUMP_FADUMP is set in /etc/sysconfig/kdump, but the kernel was not booted with fadump=on: do the one, "
         "or undo the other",
-        6: "/var/lib/kdump/kernel or /var/lib/kdump/initrd is missing: `systemctl restart kdump.service` builds them",
+        6: "/var/lib/kdump/kernel or /var/lib/kdump/initrd is missing: `mkdumprd` builds them",
     },
 )

@@ -4,7 +4,7 @@
 from kdumphpd.listener import watch
 from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, Ask, Schedule
-from kdumphpd.listener.watch import Marks
+from kdumphpd.listener.watch import FILES, Marks
 from kdumphpd.protocol import Outcome, Request, Result
 from kdumphpd.runtime import reload_pending
 from tests.property.model.machine import Machine
@@ -89,7 +89,9 @@ class Listener:
         invocation = str(unit.changes) if unit.active == "active" else ""
         # Not the file's time: the clock of a file system is too coarse for the speed of a model.
         written = (0, 0, machine.saves) if machine.saves else None
-        return Marks(machine.kernel.image is not None, (invocation, "", "", ""), (None, None, None, written))
+        return Marks(
+            machine.kernel.image is not None, (invocation, "", "", ""), (*[None] * (len(FILES) - 1), written)
+        )
 
     def _next_look(self) -> float | None:
         """None where it would see nothing new."""
@@ -108,8 +110,8 @@ class Listener:
         if self.schedule.asked is not None:
             return
         self._see()
-        if why := watch.difference(before, marks):
-            self.schedule.replaced(why, self.now)
+        if found := watch.difference(before, marks):
+            self.schedule.replaced(found.why, self.now)
 
     def _see(self) -> None:
         loaded = self.machine.kernel.image is not None
