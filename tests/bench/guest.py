@@ -26,6 +26,12 @@ FAMILIES: dict[str, tuple[str, Callable[[Machine], None]]] = {
     "suse": ("/usr/lib/kdump/load.sh", use_suse),
 }
 
+# Or they would be in force while the daemon is stopped, and unload the image.
+NO_RULES = (
+    "for rule in 50-kdump-tools 98-kexec 70-kdump; do ln -sf /dev/null /etc/udev/rules.d/$rule.rules; done; "
+    "udevadm control --reload"
+)
+
 CONFIG = "[reload]\nmax_unprotected = 1\nmake_updatable = false\n"
 
 # Debian's rule, with the sandbox of udevd lifted that keeps it from loading at all.
@@ -77,7 +83,7 @@ def _unprotected() -> Iterator[Figure]:
 def _of_family(family: str, own: str, become: Callable[[Machine], None]) -> Iterator[Figure]:
     with _machine("debian13") as machine:
         become(machine)
-        machine.run("systemctl stop kdumphpd kdumphpd.socket")
+        machine.run(f"systemctl stop kdumphpd kdumphpd.socket; {NO_RULES}")
         machine.write_file("/etc/kdumphpd.toml.d/bench.toml", CONFIG)
 
         def ours() -> float:

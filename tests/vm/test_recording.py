@@ -8,6 +8,7 @@ from tests.vm.qemu import Machine
 from tests.vm.results import Result
 from tests.vm.test_loaders import UNSAFE, settings, use_kdumpctl, use_suse
 
+LOADED = "kexec: loaded kdump kernel"
 LOCK = "/run/lock/kdump"
 NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 
@@ -58,11 +59,13 @@ def test_recording_fails(machine: Machine, result: Result) -> None:
     use_kdumpctl(machine)
     machine.run("cp /usr/sbin/kexec /usr/local/bin/kexec; hash -r; systemctl restart kdump", timeout=120)
     machine.write_file("/etc/kdumphpd.toml.d/scenario.toml", kdump.AS_LOADED)
+    loads = journal.count(machine, "-t kdumpctl", LOADED)
     machine.run("systemctl start kdumphpd")
     before = kdump.wait_checked(machine)
     assert kdump.loaded(machine)
     machine.add_memory(1024)
     after = kdump.wait_current(machine, before, events=16)
+    assert journal.count(machine, "-t kdumpctl", LOADED) == loads + 2  # when it was asked, and its own reload
     *_, reload = kdump.reloads(machine)
     assert (reload["KDUMPHPD_LOADER"], reload["KDUMPHPD_METHOD"]) == ("kdumpctl", "/usr/bin/kdumpctl reload")
     assert journal.count(machine, journal.HELPER, "although it was only asked what it loads") == 2
