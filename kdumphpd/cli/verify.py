@@ -10,10 +10,16 @@ from pathlib import Path
 
 from kdumphpd.cli.text import plain
 from kdumphpd.image.examine import examine
-from kdumphpd.image.verdict import State
+from kdumphpd.image.verdict import ImageState
 from kdumphpd.runtime import LAYOUT
 
-EXIT = {State.CURRENT: 0, State.STALE: 1, State.UNSAFE: 1, State.NO_IMAGE: 3, State.UNREADABLE: 4}
+EXIT = {
+    ImageState.CURRENT: 0,
+    ImageState.STALE: 1,
+    ImageState.UNSAFE: 1,
+    ImageState.NO_IMAGE: 3,
+    ImageState.UNREADABLE: 4,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

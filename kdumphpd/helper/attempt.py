@@ -15,11 +15,14 @@ from kdumphpd.protocol import Reason
 log = journal.logger()
 
 
-class Meter(Protocol):
+class Measured(Protocol):
+    """A meter: how long a load took, and how much of that no image was loaded. In seconds."""
+
+    seconds: float
     unprotected: float
 
 
-class Operations(Protocol):
+class LoadOperations(Protocol):
     """What an attempt does and sees."""
 
     def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
@@ -56,8 +59,8 @@ class _Run:
     before: Observation
     record: Record
     reason: Reason
-    system: Operations
-    meter: Meter
+    system: LoadOperations
+    meter: Measured
     say: Callable[[str], None]
     done: Attempt
 
@@ -67,8 +70,8 @@ def attempt(
     before: Observation,
     record: Record,
     reason: Reason,
-    system: Operations,
-    meter: Meter,
+    system: LoadOperations,
+    meter: Measured,
     say: Callable[[str], None],
 ) -> Attempt:
     """Try `methods`, the ineffective ones last. Raises NotReady, with nothing touched, where a file can't be."""

@@ -8,7 +8,7 @@ from kdumphpd.config import Config
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record, digest
 from kdumphpd.image.fingerprint import change
-from kdumphpd.image.verdict import State
+from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
 from kdumphpd.protocol import FOR_ROOT, Reason, Request
 
@@ -46,12 +46,12 @@ def decide(observed: Observation, record: Record, request: Request, config: Conf
         return _by_changes(observed, record, request)
     verdict = observed.verdict
     improvable = record.improved != observed.identity
-    if verdict.state is State.STALE:
+    if verdict.state is ImageState.STALE:
         detail = verdict.sentence()
         if record.unresolved == digest(detail) and request not in FOR_ROOT:
             return Decision(Action.UNRESOLVED, Reason.STALE, detail)
         return Decision(Action.RELOAD, Reason.STALE, detail)
-    if verdict.state is State.UNSAFE and config.reload.append:
+    if verdict.state is ImageState.UNSAFE and config.reload.append:
         if improvable or request in FOR_ROOT:
             return Decision(Action.RELOAD, Reason.UNSAFE, verdict.sentence())
         return Decision(Action.UNRESOLVED, Reason.UNSAFE, verdict.sentence())

@@ -7,11 +7,11 @@ from pathlib import Path
 from kdumphpd import journal
 from kdumphpd.config import Config, Verify
 from kdumphpd.helper.record import Record
-from kdumphpd.image.errors import ImageError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ImageError, UnreadableError
 from kdumphpd.image.examine import examine
 from kdumphpd.image.fingerprint import Fingerprint, read_fingerprint
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict, unreadable
 from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem, confirm, is_known, read_capability
 from kdumphpd.kernel.fadump import read_fadump
 from kdumphpd.kernel.kmsg import KernelError, kernel_errors
@@ -36,17 +36,17 @@ class Observation:
     @property
     def loaded(self) -> bool:
         """An image is loaded, or fadump registered."""
-        if self.verdict.state is State.UNREADABLE:
+        if self.verdict.state is ImageState.UNREADABLE:
             return self.capability.loaded
-        return self.verdict.state is not State.NO_IMAGE
+        return self.verdict.state is not ImageState.NO_IMAGE
 
     @property
     def readable(self) -> bool:
-        return self.verdict.state in (State.CURRENT, State.STALE, State.UNSAFE)
+        return self.verdict.state in (ImageState.CURRENT, ImageState.STALE, ImageState.UNSAFE)
 
     @property
     def stale(self) -> bool:
-        return self.verdict.state is State.STALE
+        return self.verdict.state is ImageState.STALE
 
     @property
     def updatable(self) -> bool:
@@ -68,7 +68,7 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
     # First, and once: it takes the kexec lock, so that a later load or update can't meet it.
     capability = read_capability(root, settled=settled)
     observed = Observation(
-        verdict=Verdict(State.NO_IMAGE),
+        verdict=Verdict(ImageState.NO_IMAGE),
         capability=capability,
         machine=_machine(root),
         errors=_errors(root, record),
@@ -94,7 +94,7 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
 
 
 def _not_read(why: str) -> Verdict:
-    return unreadable(UnreadableError(Reason.NOT_READ, why))
+    return unreadable(UnreadableError(Cause.NOT_READ, why))
 
 
 def _compare(observed: Observation) -> None:

@@ -10,12 +10,12 @@ from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper import attempt
 from kdumphpd.helper.answer import left_alone, note
-from kdumphpd.helper.attempt import Attempt
+from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record, Unit, digest
 from kdumphpd.image.fingerprint import Fingerprint
-from kdumphpd.image.verdict import State
+from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.method import Kind, Method
@@ -40,14 +40,7 @@ class Refused(LoadFailed):
     """The kernel loads no image any more, and only an operator can change that."""
 
 
-class Measured(Protocol):
-    """A meter: how long a load took, and how much of that no image was loaded. In seconds."""
-
-    seconds: float
-    unprotected: float
-
-
-class Operations(attempt.Operations, Protocol):
+class ReloadOperations(LoadOperations, Protocol):
     """What a reload does and sees."""
 
     def now(self) -> float: ...
@@ -71,7 +64,7 @@ class Operations(attempt.Operations, Protocol):
 class Reload:
     """One reload under way."""
 
-    system: Operations
+    system: ReloadOperations
     record: Record
     config: Config
     request: Request
@@ -79,7 +72,7 @@ class Reload:
 
 
 def reload(
-    system: Operations,
+    system: ReloadOperations,
     record: Record,
     config: Config,
     request: Request,
@@ -249,7 +242,7 @@ def _conclude(
             outcome, record.unresolved = Outcome.STALE, digest(detail)
         else:
             outcome, wait = Outcome.DEFERRED, SOON
-    elif seen.verdict.state is State.UNSAFE and run.config.reload.append:
+    elif seen.verdict.state is ImageState.UNSAFE and run.config.reload.append:
         detail = seen.verdict.sentence()
         again = decision.reason is not Reason.UNSAFE
         outcome, wait = (Outcome.DEFERRED, SOON) if again else (Outcome.UNSAFE, 0.0)

@@ -13,8 +13,8 @@ from kdumphpd.helper.answer import left_alone, note
 from kdumphpd.helper.decide import Action, Decision, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record
-from kdumphpd.helper.replace import Operations, reload
-from kdumphpd.image.verdict import State
+from kdumphpd.helper.replace import ReloadOperations, reload
+from kdumphpd.image.verdict import ImageState
 from kdumphpd.load.budget import next_allowed
 from kdumphpd.protocol import Outcome, Reason, Request, Result
 
@@ -23,7 +23,7 @@ log = journal.logger()
 Say = Callable[[str], None]  # tells the other side of a step that begins
 
 
-class System(Operations, Protocol):
+class System(ReloadOperations, Protocol):
     """What a request does and sees beyond a reload."""
 
     def prepare(self, say: Say) -> None:
@@ -54,11 +54,11 @@ def serve(request: Request, system: System, record: Record, config: Config, say:
 
 def _verified(observed: Observation) -> Result:
     outcome = {
-        State.CURRENT: Outcome.CURRENT,
-        State.STALE: Outcome.STALE,
-        State.UNSAFE: Outcome.UNSAFE,
-        State.NO_IMAGE: Outcome.NOT_LOADED,
-        State.UNREADABLE: Outcome.UNREADABLE,
+        ImageState.CURRENT: Outcome.CURRENT,
+        ImageState.STALE: Outcome.STALE,
+        ImageState.UNSAFE: Outcome.UNSAFE,
+        ImageState.NO_IMAGE: Outcome.NOT_LOADED,
+        ImageState.UNREADABLE: Outcome.UNREADABLE,
     }[observed.verdict.state]
     detail = "" if outcome in (Outcome.CURRENT, Outcome.NOT_LOADED) else observed.verdict.sentence()
     return Result(outcome, detail=detail, armed=observed.loaded, kernel_updates=observed.updatable)

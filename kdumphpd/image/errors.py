@@ -19,7 +19,7 @@ class ChangedError(ImageError):
     """
 
 
-class Reason(StrEnum):
+class Cause(StrEnum):
     """Why the loaded image cannot be read."""
 
     LOCKDOWN = "lockdown"
@@ -44,7 +44,7 @@ class UnreadableError(ImageError):
     detail says what was tried and what the system answered.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Cause, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -8,7 +8,7 @@ from pathlib import Path
 from kdumphpd.image.errors import UnreadableError
 from kdumphpd.image.machine import read_machine
 from kdumphpd.image.reader import Image, inspect
-from kdumphpd.image.verdict import State, Verdict, judge, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict, judge, unreadable
 
 # The image is read before the machine. Memory that comes online in between, with an update by the kernel,
 # would make a current image seem stale; a second reading sees both.
@@ -28,7 +28,7 @@ def examine(
     """
     image, verdict = _examine_once(root, cache, sleep)
     for _ in range(CONFIRMATIONS):
-        if verdict.state is not State.STALE:
+        if verdict.state is not ImageState.STALE:
             break
         sleep(PAUSE)
         before = verdict
@@ -43,7 +43,7 @@ def _examine_once(root: Path, cache: Path | None, sleep: Callable[[float], None]
     try:
         image = inspect(root, cache, sleep)
         if image is None:
-            return None, Verdict(State.NO_IMAGE)
+            return None, Verdict(ImageState.NO_IMAGE)
         described = image.elfcorehdr.loads if image.elfcorehdr else ()
         return image, judge(image, read_machine(root, (*described, *image.reservation)))
     except UnreadableError as error:

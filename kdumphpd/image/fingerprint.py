@@ -7,7 +7,7 @@ from typing import Any
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image.blocks import block_size, online_blocks
-from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.identity import digest
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, subtract
@@ -109,9 +109,9 @@ def read_fingerprint(root: Path) -> Fingerprint:
         cpus = read_attribute(root, PRESENT) or ""
         IdSet.parse(cpus)
     except OSError as error:
-        raise UnreadableError(Reason.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
     except (ParseError, ValueError) as error:
-        raise UnreadableError(Reason.UNKNOWN_FORMAT, str(error)) from error
+        raise UnreadableError(Cause.UNKNOWN_FORMAT, str(error)) from error
     return Fingerprint(ram, cpus)
 
 

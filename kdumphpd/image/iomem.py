@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.ranges import Range, Ranges, union
 
 LINE = re.compile(r" *([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
@@ -46,9 +46,7 @@ def parse_iomem(text: str) -> Iomem:
             raise ParseError(f"/proc/iomem: {line[:80]!r} ends before it begins")
         found.append((Range(start, end), match[3]))
     if not any(end for (_, end), _ in found):
-        raise UnreadableError(
-            Reason.NO_PERMISSION, "/proc/iomem shows no addresses; it takes root with CAP_SYS_ADMIN"
-        )
+        raise UnreadableError(Cause.NO_PERMISSION, "/proc/iomem shows no addresses; it takes root with CAP_SYS_ADMIN")
     return Iomem(
         ram=union(r for r, name in found if RAM.fullmatch(name)),
         crash_kernel=union(r for r, name in found if name == "Crash kernel"),

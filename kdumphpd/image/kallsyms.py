@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 
 # Bytes; larger by far than a line, which KSYM_NAME_LEN bounds to some 600, and than what one read gives (seq_file).
 # From 128 KiB on malloc maps memory again for every read, which took twice as long.
@@ -34,12 +34,12 @@ def find_symbols(root: Path, wanted: Iterable[str]) -> dict[str, int]:
                         with suppress(ValueError):  # then it is no line of the kernel's
                             found[name] = int(address, 16)
     except FileNotFoundError as error:
-        raise UnreadableError(Reason.NO_KALLSYMS, "/proc/kallsyms is missing (CONFIG_KALLSYMS)") from error
+        raise UnreadableError(Cause.NO_KALLSYMS, "/proc/kallsyms is missing (CONFIG_KALLSYMS)") from error
     except OSError as error:
-        raise UnreadableError(Reason.NO_PERMISSION, f"/proc/kallsyms: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_PERMISSION, f"/proc/kallsyms: {error.strerror}") from error
     if found and not any(found.values()):
         raise UnreadableError(
-            Reason.KPTR_RESTRICT,
+            Cause.KPTR_RESTRICT,
             "/proc/kallsyms shows zeros for addresses: kernel.kptr_restrict is 2, or CAP_SYSLOG is missing",
         )
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from kdumphpd.image import elf
-from kdumphpd.image.errors import ChangedError, ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ChangedError, ParseError, UnreadableError
 
 Pread: TypeAlias = Callable[[int, int], bytes]
 """(size, offset in the file) to at most size bytes; raises OSError."""
@@ -103,9 +103,9 @@ def open_kcore(root: Path) -> Iterator[Kcore]:
         try:
             kcore = parse_kcore(lambda size, offset: os.pread(fd, size, offset))
         except OSError as error:
-            raise UnreadableError(Reason.NO_KCORE, f"/proc/kcore: {error.strerror}") from error
+            raise UnreadableError(Cause.NO_KCORE, f"/proc/kcore: {error.strerror}") from error
         except ParseError as error:
-            raise UnreadableError(Reason.NO_KCORE, f"/proc/kcore: {error}") from error
+            raise UnreadableError(Cause.NO_KCORE, f"/proc/kcore: {error}") from error
         yield kcore
 
 
@@ -113,15 +113,15 @@ def _open(root: Path) -> FileIO:
     try:
         return (root / "proc/kcore").open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise UnreadableError(Reason.NO_KCORE, "/proc/kcore is missing (CONFIG_PROC_KCORE)") from error
+        raise UnreadableError(Cause.NO_KCORE, "/proc/kcore is missing (CONFIG_PROC_KCORE)") from error
     except PermissionError as error:
         if _lockdown(root) == "confidentiality":
-            raise UnreadableError(Reason.LOCKDOWN, "lockdown=confidentiality keeps /proc/kcore shut") from error
+            raise UnreadableError(Cause.LOCKDOWN, "lockdown=confidentiality keeps /proc/kcore shut") from error
         raise UnreadableError(
-            Reason.NO_PERMISSION, f"/proc/kcore: {error.strerror}; it takes root with CAP_SYS_RAWIO"
+            Cause.NO_PERMISSION, f"/proc/kcore: {error.strerror}; it takes root with CAP_SYS_RAWIO"
         ) from error
     except OSError as error:
-        raise UnreadableError(Reason.NO_KCORE, f"/proc/kcore: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_KCORE, f"/proc/kcore: {error.strerror}") from error
 
 
 def _lockdown(root: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd.image.btf import Btf, Field, Struct
-from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.kallsyms import find_symbols
 
 MAX_BTF = 64 << 20  # bytes; a distribution kernel's BTF has 4 to 8 MiB
@@ -67,7 +67,7 @@ def kernel_layout(root: Path, cache: Path | None = None) -> Layout:
     for name in (IMAGE, RESERVATIONS[0]):
         if name not in symbols:
             raise UnreadableError(
-                Reason.NO_SYMBOL, f"/proc/kallsyms has no {name} (CONFIG_KALLSYMS_ALL, CONFIG_KEXEC)"
+                Cause.NO_SYMBOL, f"/proc/kallsyms has no {name} (CONFIG_KALLSYMS_ALL, CONFIG_KEXEC)"
             )
     layout = Layout(symbols, _structs(root, _needed(symbols)))
     if cache and boot:
@@ -104,11 +104,11 @@ def _structs(root: Path, names: Iterable[str]) -> dict[str, Struct]:
         with path.open("rb") as file:
             return parse_structs(file.read(MAX_BTF), names)
     except FileNotFoundError as error:
-        raise UnreadableError(Reason.NO_BTF, "/sys/kernel/btf/vmlinux is missing (CONFIG_DEBUG_INFO_BTF)") from error
+        raise UnreadableError(Cause.NO_BTF, "/sys/kernel/btf/vmlinux is missing (CONFIG_DEBUG_INFO_BTF)") from error
     except OSError as error:
-        raise UnreadableError(Reason.NO_BTF, f"/sys/kernel/btf/vmlinux: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_BTF, f"/sys/kernel/btf/vmlinux: {error.strerror}") from error
     except ParseError as error:
-        raise UnreadableError(Reason.UNKNOWN_FORMAT, f"/sys/kernel/btf/vmlinux: {error}") from error
+        raise UnreadableError(Cause.UNKNOWN_FORMAT, f"/sys/kernel/btf/vmlinux: {error}") from error
 
 
 def _boot_id(root: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image.blocks import block_size, online_blocks
-from kdumphpd.image.errors import ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.image.ranges import Range, Ranges, subtract, union
 from kdumphpd.image.srat import MAX_SIZE, parse_srat
@@ -79,11 +79,11 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
             block_size=block,
         )
     except PermissionError as error:
-        raise UnreadableError(Reason.NO_PERMISSION, f"{error.filename}: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_PERMISSION, f"{error.filename}: {error.strerror}") from error
     except OSError as error:
-        raise UnreadableError(Reason.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
+        raise UnreadableError(Cause.NO_SYSFS, f"{error.filename}: {error.strerror}") from error
     except ParseError as error:
-        raise UnreadableError(Reason.UNKNOWN_FORMAT, str(error)) from error
+        raise UnreadableError(Cause.UNKNOWN_FORMAT, str(error)) from error
 
 
 def memory_hotplug(root: Path) -> bool:

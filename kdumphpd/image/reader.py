@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from kdumphpd.image import cmdline, elf, fdt
 from kdumphpd.image.btf import extract
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
-from kdumphpd.image.errors import ChangedError, ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ChangedError, ParseError, UnreadableError
 from kdumphpd.image.fdt import Fdt, parse_fdt
 from kdumphpd.image.identity import identity
 from kdumphpd.image.kcore import Kcore, open_kcore
@@ -106,7 +106,7 @@ def inspect(
     if not _ask(lambda: image_loaded(root, sleep)):
         return None
     layout = kernel_layout(root, cache)
-    failure = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
+    failure = UnreadableError(Cause.INCONSISTENT, "the image changed while it was being read")
     for attempt in range(ATTEMPTS):
         if attempt:
             sleep(PAUSE)
@@ -117,16 +117,16 @@ def inspect(
             if first and first == second:
                 return _image(first)
             if first or second:
-                failure = UnreadableError(Reason.INCONSISTENT, "the image changed while it was being read")
+                failure = UnreadableError(Cause.INCONSISTENT, "the image changed while it was being read")
             else:
                 failure = UnreadableError(
-                    Reason.CONTRADICTION, f"crash_loaded says that an image is loaded, and {IMAGE} is null"
+                    Cause.CONTRADICTION, f"crash_loaded says that an image is loaded, and {IMAGE} is null"
                 )
         except ChangedError as error:
-            failure = UnreadableError(Reason.INCONSISTENT, str(error))
+            failure = UnreadableError(Cause.INCONSISTENT, str(error))
         except ParseError as error:
-            failure = UnreadableError(Reason.UNKNOWN_FORMAT, str(error))
-    if failure.reason is Reason.CONTRADICTION and not _ask(lambda: crash_loaded(root)):
+            failure = UnreadableError(Cause.UNKNOWN_FORMAT, str(error))
+    if failure.reason is Cause.CONTRADICTION and not _ask(lambda: crash_loaded(root)):
         return None  # it was unloaded meanwhile; or fadump is registered, which has no image
     raise failure
 
@@ -135,7 +135,7 @@ def _ask(loaded: Callable[[], bool | None]) -> bool:
     try:
         return bool(loaded())
     except OSError as error:
-        raise UnreadableError(Reason.NO_SYSFS, f"whether an image is loaded: {error}") from error
+        raise UnreadableError(Cause.NO_SYSFS, f"whether an image is loaded: {error}") from error
 
 
 def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
@@ -158,7 +158,7 @@ def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
     # Older s390x kernels hide them as well (vmem_remove_mapping()), and there they do not matter: see judge().
     if memory.header.machine != elf.EM_S390 and not any(any(head) for head in heads):
         raise UnreadableError(
-            Reason.HIDDEN,
+            Cause.HIDDEN,
             "the kernel hides the loaded image: its segments read as zeros (arm64 before 6.4 unmaps them)",
         )
     found = _contents(memory, kimage.segments, heads)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image import cmdline, elf
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.machine import Machine
 from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, union
 from kdumphpd.image.reader import Image
@@ -29,7 +29,7 @@ UNSAFE = (
 )
 
 
-class State(StrEnum):
+class ImageState(StrEnum):
     """The answers."""
 
     CURRENT = "current"
@@ -50,12 +50,12 @@ class Verdict:
     is unsafe; a stale one may be so too. Of an unreadable one, reason and detail.
     """
 
-    state: State
+    state: ImageState
     missing: Ranges = ()
     gone: Ranges = ()
     cpus_without_note: tuple[int, ...] = ()
     cpus_not_in_fdt: tuple[int, ...] = ()
-    reason: Reason | None = None
+    reason: Cause | None = None
     detail: str = ""
     unsafe: str = ""
     unreserved: int = 0
@@ -67,7 +67,7 @@ class Verdict:
 
     def shares_a_fault(self, other: "Verdict") -> bool:
         """Whether both are stale, and something that is wrong with one is wrong with the other."""
-        if not self.state is other.state is State.STALE:
+        if not self.state is other.state is ImageState.STALE:
             return False
         return bool(
             any(overlaps(self.missing, r) for r in other.missing)
@@ -82,13 +82,13 @@ class Verdict:
     def sentence(self) -> str:
         """Return it in words: "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr"."""
         match self.state:
-            case State.CURRENT:
+            case ImageState.CURRENT:
                 return self.detail or "the loaded image describes the machine as it is now"
-            case State.UNSAFE:
+            case ImageState.UNSAFE:
                 return self.unsafe
-            case State.NO_IMAGE:
+            case ImageState.NO_IMAGE:
                 return "no kdump image is loaded"
-            case State.UNREADABLE:
+            case ImageState.UNREADABLE:
                 return f"the loaded image cannot be read: {self.detail}"
         parts = []
         if self.missing:
@@ -109,11 +109,11 @@ class Verdict:
 
 
 def judge(image: Image, machine: Machine) -> Verdict:
-    """Compare image with machine. Without an elfcorehdr it is State.UNREADABLE, where one was to be expected."""
+    """Compare image with machine. Without an elfcorehdr it is ImageState.UNREADABLE, where one was to be expected."""
     if image.elfcorehdr is None and image.machine == elf.EM_S390:
-        return Verdict(State.CURRENT, detail=NOTHING_TO_DESCRIBE)
+        return Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
     if image.elfcorehdr is None:
-        return unreadable(UnreadableError(Reason.NO_ELFCOREHDR, "no segment of the image holds an elfcorehdr"))
+        return unreadable(UnreadableError(Cause.NO_ELFCOREHDR, "no segment of the image holds an elfcorehdr"))
     loads = image.elfcorehdr.loads
     reserved = union(image.reservation, machine.reserved)
 
@@ -140,7 +140,7 @@ def judge(image: Image, machine: Machine) -> Verdict:
     backup_lost = _backup_is_lost(image, reserved)
     unsafe = _unsafe(image, machine)
     stale = missing or gone or without_note or not_in_fdt or unreserved or backup_lost
-    state = State.STALE if stale else State.UNSAFE if unsafe else State.CURRENT
+    state = ImageState.STALE if stale else ImageState.UNSAFE if unsafe else ImageState.CURRENT
     return Verdict(
         state,
         missing,
@@ -180,7 +180,7 @@ def _unsafe(image: Image, machine: Machine) -> str:
 
 def unreadable(error: UnreadableError) -> Verdict:
     """Return the verdict on an image that can't be read."""
-    return Verdict(State.UNREADABLE, reason=error.reason, detail=error.detail)
+    return Verdict(ImageState.UNREADABLE, reason=error.reason, detail=error.detail)
 
 
 def _at_least(size: int, ranges: Iterable[Range]) -> Ranges:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from kdumphpd.config import Config, Verify
 from kdumphpd.helper import record
-from kdumphpd.image.verdict import State
+from kdumphpd.image.verdict import ImageState
 from kdumphpd.load.units import RUNNING
 from kdumphpd.protocol import Request
 from kdumphpd.runtime import reload_pending
@@ -268,9 +268,9 @@ class Model(RuleBasedStateMachine):
         if wanted is False:
             assert image is None, "an image that is not wanted is loaded"
         verdict = self.kernel.verdict()
-        if image is not None and (image.elusive or verdict.state is State.UNSAFE) and not self.always_read:
+        if image is not None and (image.elusive or verdict.state is ImageState.UNSAFE) and not self.always_read:
             return
-        if image is None or verdict.state is State.CURRENT:
+        if image is None or verdict.state is ImageState.CURRENT:
             assert self.listener.healthy, "right, and called unhealthy"
         else:
             assert not self.listener.healthy, f"wrong, and called healthy: {verdict.sentence()}"

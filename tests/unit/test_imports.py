@@ -57,3 +57,13 @@ def test_a_module_imports_nothing_from_above(module: Path) -> None:
     for other in imported(module):
         assert rank(other) >= rank(own), f"{own or 'a shared module'} imports from {other}"
         assert other not in FORBIDDEN.get(own, set()), f"{own} imports from {other}"
+
+
+def test_no_two_types_have_one_name() -> None:
+    names = [
+        node.name
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted(names) == sorted(set(names))

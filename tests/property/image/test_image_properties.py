@@ -28,7 +28,7 @@ from kdumphpd.image.machine import Machine, parse_cma_ranges
 from kdumphpd.image.ranges import Range, overlaps, subtract, union
 from kdumphpd.image.reader import Image, inspect
 from kdumphpd.image.srat import parse_srat
-from kdumphpd.image.verdict import State, judge
+from kdumphpd.image.verdict import ImageState, judge
 from tests.unit.image import builder
 
 SECONDS = 2.0  # for one input; the largest that is made here takes milliseconds
@@ -274,7 +274,7 @@ def test_the_verdict_names_exactly_the_blocks_that_differ(
     verdict = judge(image, machine)
     assert verdict.missing == blocks(plugged - described - off)
     assert verdict.gone == blocks(described - plugged)
-    assert (verdict.state is State.CURRENT) == (not verdict.missing and not verdict.gone)
+    assert (verdict.state is ImageState.CURRENT) == (not verdict.missing and not verdict.gone)
 
 
 # A whole kernel of which any byte of memory may be wrong

@@ -9,7 +9,7 @@ from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.kimage import KImage
 from kdumphpd.image.ranges import Range, Ranges, union
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict
+from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem
 from kdumphpd.kernel.kmsg import KernelError
 from kdumphpd.listener.coalesce import Uevent
@@ -132,12 +132,12 @@ class Kernel:
 
     def verdict(self) -> Verdict:
         if self.image is None:
-            return Verdict(State.NO_IMAGE)
+            return Verdict(ImageState.NO_IMAGE)
         missing, gone = ranges(self.blocks - self.image.blocks), ranges(self.image.blocks - self.blocks)
         cpus = tuple(sorted(self.online - self.image.cpus))
         unsafe = "acpi_no_memhotplug is missing" if self.kind.memory_hotplug and not self.image.safe else ""
         stale = missing or gone or cpus
-        state = State.STALE if stale else State.UNSAFE if unsafe else State.CURRENT
+        state = ImageState.STALE if stale else ImageState.UNSAFE if unsafe else ImageState.CURRENT
         return Verdict(state, missing, gone, cpus, unsafe=unsafe)
 
     def fingerprint(self) -> Fingerprint:

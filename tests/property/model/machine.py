@@ -13,9 +13,9 @@ from kdumphpd.helper.lock import PATIENCE
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.helper.serve import serve
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.fingerprint import Fingerprint
-from kdumphpd.image.verdict import State, unreadable
+from kdumphpd.image.verdict import ImageState, unreadable
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.listener.schedule import FINE
@@ -47,7 +47,7 @@ class Machine:
     held_until: float = 0.0
     loads: int = 0  # of ours that left an image
     saves: int = 0  # of the record
-    seen: State = State.NO_IMAGE  # by the last observation
+    seen: ImageState = ImageState.NO_IMAGE  # by the last observation
     _steps: int = 0
     _loading: bool = False
 
@@ -95,7 +95,9 @@ class Machine:
         if wanted is False and self.wanted is False:
             assert self.loads == loads, "an image that the operator had unloaded was loaded"
         if result.outcome in FINE - {Outcome.NOT_LOADED}:
-            assert self.seen not in (State.STALE, State.UNSAFE), f"{result.outcome} was said of an image that is not"
+            assert self.seen not in (ImageState.STALE, ImageState.UNSAFE), (
+                f"{result.outcome} was said of an image that is not"
+            )
         if self.wanted is False and self.obstacles.silent and image is not None:
             self.wanted = None  # nobody could know of the stop
         if self.wanted is False:
@@ -130,8 +132,8 @@ class Machine:
         asked = self.config.verify.image is Verify.ALWAYS or (
             self.config.verify.image is Verify.IN_DOUBT and not observed.capability.covers(Subsystem)
         )
-        if observed.verdict.state is not State.NO_IMAGE and not (kernel.kind.readable and asked):
-            not_read = unreadable(UnreadableError(Reason.NOT_READ, "not permitted"))
+        if observed.verdict.state is not ImageState.NO_IMAGE and not (kernel.kind.readable and asked):
+            not_read = unreadable(UnreadableError(Cause.NOT_READ, "not permitted"))
             observed = replace(observed, image=None, verdict=not_read)
         self.seen = observed.verdict.state
         return observed
@@ -268,7 +270,7 @@ class Machine:
         if self.kernel.image is not None:
             # What machine it describes is forgotten.
             self.kernel.image.noticed = False
-            self.kernel.image.elusive |= self.kernel.verdict().state is not State.CURRENT
+            self.kernel.image.elusive |= self.kernel.verdict().state is not ImageState.CURRENT
         with contextlib.suppress(FileNotFoundError):
             (self.root / RECORD).write_bytes(b"\xff garbage")
             self.saves += 1

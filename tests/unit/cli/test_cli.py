@@ -11,11 +11,11 @@ from kdumphpd import __version__
 from kdumphpd.cli import VERBS, inspect, verify
 from kdumphpd.cli.text import plain
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
-from kdumphpd.image.errors import Reason
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.kimage import KImage, Segment
 from kdumphpd.image.ranges import Range
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict
+from kdumphpd.image.verdict import ImageState, Verdict
 from tests.unit.trees import kernel
 
 # What takes longer to import than all that `kdumphpctl status` does.
@@ -79,13 +79,15 @@ def test_verify_tells_an_image_that_cannot_be_read(tmp_path: Path, capsys: pytes
     assert json.loads(capsys.readouterr().out)["state"] == "unreadable"
 
 
-@pytest.mark.parametrize(("state", "expected"), [(State.CURRENT, 0), (State.STALE, 1), (State.UNSAFE, 1)])
+@pytest.mark.parametrize(
+    ("state", "expected"), [(ImageState.CURRENT, 0), (ImageState.STALE, 1), (ImageState.UNSAFE, 1)]
+)
 def test_verify_has_an_exit_status_for_every_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, expected: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: ImageState, expected: int
 ) -> None:
     monkeypatch.setattr(verify, "examine", lambda root, cache: (None, Verdict(state)))
     assert verify.run(argparse.Namespace(json=False), tmp_path) == expected
-    assert set(verify.EXIT) == set(State)
+    assert set(verify.EXIT) == set(ImageState)
 
 
 IMAGE = Image(
@@ -109,7 +111,7 @@ def inspected(
 def test_inspect_shows_the_image_and_ends_with_the_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = inspected(IMAGE, Verdict(State.CURRENT), monkeypatch, capsys).splitlines()
+    lines = inspected(IMAGE, Verdict(ImageState.CURRENT), monkeypatch, capsys).splitlines()
     assert lines[0] == "loaded with   kexec_load"
     assert lines[1] == "hotplug       the kernel updates it (hotplug_support yes)"
     assert "command line  nr_cpus=1 \\x1b[2J" in lines
@@ -120,7 +122,7 @@ def test_inspect_shows_the_image_and_ends_with_the_verdict(
 def test_inspect_shows_the_reason_where_there_is_nothing_to_show(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = Verdict(State.UNREADABLE, reason=Reason.NO_KCORE, detail="/proc/kcore is missing")
+    verdict = Verdict(ImageState.UNREADABLE, reason=Cause.NO_KCORE, detail="/proc/kcore is missing")
     said = inspected(None, verdict, monkeypatch, capsys)
     assert said == "verdict       unreadable: the loaded image cannot be read: /proc/kcore is missing\n"
 

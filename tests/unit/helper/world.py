@@ -16,12 +16,12 @@ from kdumphpd.config import LoaderChoice
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.kimage import KImage, Segment
 from kdumphpd.image.ranges import Range, union
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict, unreadable
 from kdumphpd.kernel.crash_hotplug import Answer, Capability
 from kdumphpd.kernel.kmsg import KernelError
 from kdumphpd.kernel.limits import Limits
@@ -187,15 +187,15 @@ class FakeSystem:
     def _verdict(self) -> Verdict:
         world, image = self.world, self.world.image
         if image is None:
-            return Verdict(State.NO_IMAGE)
+            return Verdict(ImageState.NO_IMAGE)
         if not world.readable:
-            return unreadable(UnreadableError(Reason.KPTR_RESTRICT, "addresses are hidden"))
+            return unreadable(UnreadableError(Cause.KPTR_RESTRICT, "addresses are hidden"))
         missing = union(Range(n * BLOCK, (n + 1) * BLOCK - 1) for n in world.blocks - image.blocks)
         gone = union(Range(n * BLOCK, (n + 1) * BLOCK - 1) for n in image.blocks - world.blocks)
         without = tuple(sorted(world.cpus - image.cpus))
         unsafe = "acpi_no_memhotplug is missing" if world.hotpluggable and not image.safe else ""
         stale = missing or gone or without
-        state = State.STALE if stale else State.UNSAFE if unsafe else State.CURRENT
+        state = ImageState.STALE if stale else ImageState.UNSAFE if unsafe else ImageState.CURRENT
         return Verdict(state, missing, gone, without, unsafe=unsafe)
 
     def _image(self) -> Image:

@@ -8,7 +8,7 @@ import pytest
 from kdumphpd.image.btf import Btf, Field, extract
 from kdumphpd.image.elf import EHDR_SIZE, PHDR_SIZE, ByteOrder
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
-from kdumphpd.image.errors import ChangedError, ParseError, Reason, UnreadableError
+from kdumphpd.image.errors import Cause, ChangedError, ParseError, UnreadableError
 from kdumphpd.image.fdt import parse_fdt
 from kdumphpd.image.iomem import parse_iomem
 from kdumphpd.image.kallsyms import find_symbols
@@ -263,7 +263,7 @@ def test_iomem_finds_memory_at_every_level_and_from_every_driver() -> None:
 def test_iomem_without_addresses_is_a_missing_privilege_not_an_empty_machine() -> None:
     with pytest.raises(UnreadableError) as caught:
         parse_iomem("00000000-00000000 : System RAM\n00000000-00000000 : Reserved\n")
-    assert caught.value.reason is Reason.NO_PERMISSION
+    assert caught.value.reason is Cause.NO_PERMISSION
 
 
 @pytest.mark.parametrize("text", ["nonsense\n", "00002000-00001fff : System RAM\n", "2-1\n"])
@@ -305,4 +305,4 @@ def test_kallsyms_of_zeros_is_kptr_restrict(tmp_path: Path) -> None:
     write_kallsyms(tmp_path, "0000000000000000 B kexec_crash_image\n0000000000000000 D crashk_res\n")
     with pytest.raises(UnreadableError) as caught:
         find_symbols(tmp_path, ["kexec_crash_image", "crashk_res"])
-    assert caught.value.reason is Reason.KPTR_RESTRICT
+    assert caught.value.reason is Cause.KPTR_RESTRICT

@@ -14,14 +14,14 @@ import pytest
 from kdumphpd.image import examine as examine_module
 from kdumphpd.image import reader
 from kdumphpd.image.elf import ByteOrder
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.examine import examine
 from kdumphpd.image.kcore import Kcore, open_kcore
 from kdumphpd.image.layout import Layout
 from kdumphpd.image.machine import read_machine
 from kdumphpd.image.ranges import Range
 from kdumphpd.image.reader import inspect
-from kdumphpd.image.verdict import State
+from kdumphpd.image.verdict import ImageState
 from tests.unit.image import builder
 from tests.unit.image.builder import GIB, MIB, Kernel
 
@@ -44,7 +44,7 @@ def test_a_loaded_image_is_read_and_current(tmp_path: Path, byteorder: ByteOrder
         kernel.tree = tree_of(0, 1)
     kernel.write()
     image, verdict = examine(tmp_path, sleep=no_sleep)
-    assert verdict.state is State.CURRENT, verdict.sentence()
+    assert verdict.state is ImageState.CURRENT, verdict.sentence()
     assert image is not None
     assert image.elfcorehdr is not None
     assert image.kimage.hotplug_bits == {"hotplug_support": True}
@@ -57,16 +57,16 @@ def test_a_loaded_image_is_read_and_current(tmp_path: Path, byteorder: ByteOrder
 def test_the_first_use_of_an_added_cpu_would_not_boot_without_it_in_the_fdt(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path, "big", tree=tree_of(0, 1), cpus=(0, 1, 2), notes=(0x3000, 0x3200, 0x3400, 0x9000))
     _, verdict = examine(kernel.write().root, sleep=no_sleep)
-    assert (verdict.state, verdict.cpus_not_in_fdt) == (State.STALE, (2,))
+    assert (verdict.state, verdict.cpus_not_in_fdt) == (ImageState.STALE, (2,))
     kernel.tree = tree_of(0, 1, 2)
-    assert examine(kernel.write().root, sleep=no_sleep)[1].state is State.CURRENT
+    assert examine(kernel.write().root, sleep=no_sleep)[1].state is ImageState.CURRENT
 
 
 def test_added_memory_counts_from_when_it_is_online(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     kernel.ram += (DIMM,)
     kernel.offline = tuple(range(32, 40))
-    assert examine(kernel.write().root, sleep=no_sleep)[1].state is State.CURRENT
+    assert examine(kernel.write().root, sleep=no_sleep)[1].state is ImageState.CURRENT
     kernel.offline = ()
     assert examine(kernel.write().root, sleep=no_sleep)[1].missing == (Range(*DIMM),)
 
@@ -85,15 +85,15 @@ def test_a_reservation_in_cma_is_read_from_the_kernel(tmp_path: Path) -> None:
     image, verdict = examine(kernel.write().root, sleep=no_sleep)
     assert image is not None
     assert Range(*cma) in image.reservation
-    assert verdict.state is State.CURRENT
+    assert verdict.state is ImageState.CURRENT
 
 
 # Nothing loaded, or only for an instant
 
 
 def test_no_image(tmp_path: Path) -> None:
-    assert examine(Kernel(tmp_path, loaded=False).write().root, sleep=no_sleep)[1].state is State.NO_IMAGE
-    assert examine(tmp_path / "a kernel without kexec", sleep=no_sleep)[1].state is State.NO_IMAGE
+    assert examine(Kernel(tmp_path, loaded=False).write().root, sleep=no_sleep)[1].state is ImageState.NO_IMAGE
+    assert examine(tmp_path / "a kernel without kexec", sleep=no_sleep)[1].state is ImageState.NO_IMAGE
 
 
 def test_no_image_is_said_where_memory_cannot_be_read(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_image_that_is_away_during_an_update_is_waited_for(tmp_path: Path) ->
 def test_a_null_pointer_where_the_kernel_says_that_an_image_is_loaded_is_a_contradiction(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError) as caught:
         inspect(Kernel(tmp_path, pointer=False).write().root, sleep=no_sleep)
-    assert caught.value.reason is Reason.CONTRADICTION
+    assert caught.value.reason is Cause.CONTRADICTION
 
 
 def test_a_null_pointer_is_no_image_once_the_kernel_says_so_too(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_segments_that_read_as_zeros_are_hidden_and_not_wrong(tmp_path: Path) ->
     (tmp_path / "proc/kcore").write_bytes(hidden)
     with pytest.raises(UnreadableError) as caught:
         inspect(kernel.root, sleep=no_sleep)
-    assert caught.value.reason is Reason.HIDDEN
+    assert caught.value.reason is Cause.HIDDEN
 
 
 def test_on_s390x_it_does_not_matter_what_the_kernel_hides(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_on_s390x_it_does_not_matter_what_the_kernel_hides(tmp_path: Path) -> No
     data[18:20] = (22).to_bytes(2, "big")  # e_machine
     elf = data.index(b"\x7fELF", 64)
     (tmp_path / "proc/kcore").write_bytes(data[:elf] + bytes(len(data) - elf))
-    assert examine(kernel.root, sleep=no_sleep)[1].state is State.CURRENT
+    assert examine(kernel.root, sleep=no_sleep)[1].state is ImageState.CURRENT
 
 
 def test_fadump_has_no_image_and_that_is_no_contradiction(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_an_image_that_never_stands_still_is_unreadable_not_misread(
     between_looks([replace(kernel, notes=(0x3000 + n,)).write for n in range(reader.ATTEMPTS)])
     with pytest.raises(UnreadableError) as caught:
         inspect(tmp_path, sleep=no_sleep)
-    assert caught.value.reason is Reason.INCONSISTENT
+    assert caught.value.reason is Cause.INCONSISTENT
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_segments_that_the_kernel_would_have_refused_are_not_believed(
     Kernel(tmp_path, segments=segments).write()
     with pytest.raises(UnreadableError) as caught:
         inspect(tmp_path, sleep=no_sleep)
-    assert caught.value.reason is Reason.INCONSISTENT
+    assert caught.value.reason is Cause.INCONSISTENT
 
 
 def test_memory_that_came_online_between_image_and_machine_is_looked_at_again(
@@ -288,30 +288,30 @@ def test_memory_that_came_online_between_image_and_machine_is_looked_at_again(
         return read_machine(root, described)
 
     monkeypatch.setattr(examine_module, "read_machine", racing)
-    assert examine(tmp_path, sleep=no_sleep)[1].state is State.CURRENT
+    assert examine(tmp_path, sleep=no_sleep)[1].state is ImageState.CURRENT
 
 
 # Where it cannot be read, the reason is named
 
 
-def reason_of(root: Path) -> Reason | None:
+def reason_of(root: Path) -> Cause | None:
     image, verdict = examine(root, sleep=no_sleep)
-    assert verdict.state is State.UNREADABLE
+    assert verdict.state is ImageState.UNREADABLE
     assert verdict.detail
-    assert image is None or verdict.reason is not Reason.NO_KCORE
+    assert image is None or verdict.reason is not Cause.NO_KCORE
     return verdict.reason
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("proc/kallsyms", Reason.NO_KALLSYMS),
-        ("sys/kernel/btf/vmlinux", Reason.NO_BTF),
-        ("proc/kcore", Reason.NO_KCORE),
-        ("proc/iomem", Reason.NO_SYSFS),
+        ("proc/kallsyms", Cause.NO_KALLSYMS),
+        ("sys/kernel/btf/vmlinux", Cause.NO_BTF),
+        ("proc/kcore", Cause.NO_KCORE),
+        ("proc/iomem", Cause.NO_SYSFS),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, path: str, reason: Reason) -> None:
+def test_what_is_missing_is_named(tmp_path: Path, path: str, reason: Cause) -> None:
     Kernel(tmp_path).write()
     (tmp_path / path).unlink()
     assert reason_of(tmp_path) is reason
@@ -320,15 +320,15 @@ def test_what_is_missing_is_named(tmp_path: Path, path: str, reason: Reason) -> 
 def test_a_kernel_without_all_symbols_is_named(tmp_path: Path) -> None:
     Kernel(tmp_path).write()
     (tmp_path / "proc/kallsyms").write_text("ffffffff81000000 T _text\n")
-    assert reason_of(tmp_path) is Reason.NO_SYMBOL
+    assert reason_of(tmp_path) is Cause.NO_SYMBOL
 
 
 @pytest.mark.parametrize(
     ("lockdown", "reason"),
-    [("none integrity [confidentiality]\n", Reason.LOCKDOWN), ("[none] integrity\n", Reason.NO_PERMISSION)],
+    [("none integrity [confidentiality]\n", Cause.LOCKDOWN), ("[none] integrity\n", Cause.NO_PERMISSION)],
 )
 def test_lockdown_is_told_from_a_missing_privilege(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lockdown: str, reason: Reason
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lockdown: str, reason: Cause
 ) -> None:
     Kernel(tmp_path).write()
     (tmp_path / "sys/kernel/security").mkdir(parents=True)
@@ -349,21 +349,21 @@ def test_a_32_bit_kernel_is_refused_by_name(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "proc/kcore").read_bytes())
     data[4] = 1
     (tmp_path / "proc/kcore").write_bytes(data)
-    assert reason_of(tmp_path) is Reason.NO_KCORE
+    assert reason_of(tmp_path) is Cause.NO_KCORE
 
 
 def test_a_damaged_fdt_is_unreadable_rather_than_current(tmp_path: Path) -> None:
     tree = bytearray(tree_of(0, 1))
     tree[56:60] = b"junk"  # the first token of the structure
     Kernel(tmp_path, "big", tree=bytes(tree)).write()
-    assert reason_of(tmp_path) is Reason.UNKNOWN_FORMAT
+    assert reason_of(tmp_path) is Cause.UNKNOWN_FORMAT
 
 
 def test_an_image_without_an_elfcorehdr_can_still_be_shown(tmp_path: Path) -> None:
     Kernel(tmp_path, segments=((builder.KERNEL_AT, MIB, 100),)).write()
     image, verdict = examine(tmp_path, sleep=no_sleep)
     assert image is not None
-    assert verdict.reason is Reason.NO_ELFCOREHDR
+    assert verdict.reason is Cause.NO_ELFCOREHDR
 
 
 # The cache

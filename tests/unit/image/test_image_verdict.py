@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
-from kdumphpd.image.errors import Reason, UnreadableError
+from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.fdt import CpuNode, Fdt
 from kdumphpd.image.kimage import KImage, Segment
 from kdumphpd.image.machine import Cpu, Machine
 from kdumphpd.image.ranges import Range, Ranges
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import State, Verdict, judge, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict, judge, unreadable
 
 MIB, GIB = 1 << 20, 1 << 30
 RESERVED = Range(0x1000_0000, 0x1FFF_FFFF)
@@ -46,7 +46,7 @@ def with_ram(*ram: Range, offline: Ranges = ()) -> Machine:
     return replace(MACHINE, ram=ram, offline=offline)
 
 
-CURRENT = Verdict(State.CURRENT)
+CURRENT = Verdict(ImageState.CURRENT)
 
 
 # Current: none of these may cause a reload.
@@ -117,7 +117,7 @@ def test_notes_of_possible_cpus_are_harmless_and_a_cpu_without_a_note_file_needs
 
 
 def test_added_memory_is_missing_exactly() -> None:
-    assert judge(IMAGE, with_ram(*LOW, DIMM)) == Verdict(State.STALE, missing=(DIMM,))
+    assert judge(IMAGE, with_ram(*LOW, DIMM)) == Verdict(ImageState.STALE, missing=(DIMM,))
 
 
 def test_the_online_part_of_added_memory_is_missing() -> None:
@@ -133,13 +133,13 @@ def test_a_single_page_missing_is_missing() -> None:
 
 
 def test_removed_memory_is_gone_exactly() -> None:
-    assert judge(with_loads(*LOADS, DIMM), MACHINE) == Verdict(State.STALE, gone=(DIMM,))
+    assert judge(with_loads(*LOADS, DIMM), MACHINE) == Verdict(ImageState.STALE, gone=(DIMM,))
 
 
 def test_one_removed_block_of_many_is_gone() -> None:
     block = Range(DIMM.start, DIMM.start + 128 * MIB - 1)
     verdict = judge(with_loads(*LOADS, DIMM), with_ram(*LOW, Range(block.end + 1, DIMM.end)))
-    assert verdict == Verdict(State.STALE, gone=(block,))
+    assert verdict == Verdict(ImageState.STALE, gone=(block,))
 
 
 def test_an_elfcorehdr_without_any_memory_lacks_all_of_it() -> None:
@@ -153,7 +153,7 @@ def test_memory_just_above_the_first_mib_counts() -> None:
 
 def test_an_online_cpu_without_a_note_is_named() -> None:
     machine = replace(MACHINE, cpus=(*MACHINE.cpus, Cpu(2, 0x3400, None)))
-    assert judge(IMAGE, machine) == Verdict(State.STALE, cpus_without_note=(2,))
+    assert judge(IMAGE, machine) == Verdict(ImageState.STALE, cpus_without_note=(2,))
 
 
 FDT = Fdt(4096, 100, (CpuNode("PowerPC,POWER9@0", (0, 1, 2, 3), 700),))
@@ -166,7 +166,7 @@ def test_every_thread_of_a_core_in_the_fdt_can_boot() -> None:
 
 def test_a_cpu_that_is_not_in_the_fdt_is_named_by_its_number() -> None:
     machine = replace(POWER, cpus=(Cpu(0, 0x3000, 0), Cpu(1, 0x3200, 8)))
-    assert judge(replace(IMAGE, fdt=FDT), machine) == Verdict(State.STALE, cpus_not_in_fdt=(1,))
+    assert judge(replace(IMAGE, fdt=FDT), machine) == Verdict(ImageState.STALE, cpus_not_in_fdt=(1,))
 
 
 def test_an_image_that_lost_its_fdt_can_boot_on_no_cpu() -> None:
@@ -180,7 +180,7 @@ def test_an_fdt_where_the_machine_has_no_hardware_ids_is_not_asked() -> None:
 
 def test_without_an_elfcorehdr_there_is_no_telling() -> None:
     verdict = judge(replace(IMAGE, elfcorehdr=None), MACHINE)
-    assert (verdict.state, verdict.reason) == (State.UNREADABLE, Reason.NO_ELFCOREHDR)
+    assert (verdict.state, verdict.reason) == (ImageState.UNREADABLE, Cause.NO_ELFCOREHDR)
 
 
 # Words and JSON
@@ -190,18 +190,18 @@ def test_without_an_elfcorehdr_there_is_no_telling() -> None:
     ("verdict", "sentence"),
     [
         (CURRENT, "the loaded image describes the machine as it is now"),
-        (Verdict(State.NO_IMAGE), "no kdump image is loaded"),
+        (Verdict(ImageState.NO_IMAGE), "no kdump image is loaded"),
         (
-            Verdict(State.STALE, missing=(Range(4 * GIB, 6 * GIB - 1),)),
+            Verdict(ImageState.STALE, missing=(Range(4 * GIB, 6 * GIB - 1),)),
             "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr",
         ),
         (
-            Verdict(State.STALE, gone=(DIMM, Range(0, 4095)), cpus_without_note=(2, 3, 5), cpus_not_in_fdt=(3,)),
+            Verdict(ImageState.STALE, gone=(DIMM, Range(0, 4095)), cpus_without_note=(2, 3, 5), cpus_not_in_fdt=(3,)),
             "0x100000000-0x13fffffff (1 GiB) and 0x0-0xfff (4 KiB) are in the elfcorehdr but no longer in the "
             "machine; no note in the elfcorehdr for CPU 2-3,5; CPU 3 not in the FDT",
         ),
         (
-            unreadable(UnreadableError(Reason.LOCKDOWN, "lockdown keeps /proc/kcore shut")),
+            unreadable(UnreadableError(Cause.LOCKDOWN, "lockdown keeps /proc/kcore shut")),
             "the loaded image cannot be read: lockdown keeps /proc/kcore shut",
         ),
     ],
@@ -212,7 +212,7 @@ def test_the_verdict_in_words(verdict: Verdict, sentence: str) -> None:
 
 def test_many_ranges_are_summed_up() -> None:
     ranges = tuple(Range(n * GIB, n * GIB + 512 * MIB - 1) for n in range(4, 24))
-    sentence = Verdict(State.STALE, missing=ranges).sentence()
+    sentence = Verdict(ImageState.STALE, missing=ranges).sentence()
     assert sentence.endswith("and 12 more ranges (6 GiB) are missing from the elfcorehdr")
     assert sentence.count("0x") == 16
 
@@ -232,15 +232,23 @@ A, B = Range(4 * GIB, 5 * GIB - 1), Range(6 * GIB, 7 * GIB - 1)
 @pytest.mark.parametrize(
     ("one", "other", "shared"),
     [
-        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, missing=(Range(A.end, A.end + 10),)), True),
-        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, missing=(B,)), False),
-        (Verdict(State.STALE, missing=(A,)), Verdict(State.STALE, gone=(A,)), False),
-        (Verdict(State.STALE, gone=(A, B)), Verdict(State.STALE, gone=(B,)), True),
-        (Verdict(State.STALE, cpus_without_note=(1, 2)), Verdict(State.STALE, cpus_without_note=(2,)), True),
-        (Verdict(State.STALE, cpus_not_in_fdt=(1,)), Verdict(State.STALE, cpus_not_in_fdt=(1,)), True),
-        (Verdict(State.STALE, cpus_not_in_fdt=(1,)), Verdict(State.STALE, cpus_without_note=(1,)), False),
-        (Verdict(State.STALE, detail="x"), Verdict(State.STALE, detail="x"), True),
-        (Verdict(State.STALE, missing=(A,)), CURRENT, False),
+        (
+            Verdict(ImageState.STALE, missing=(A,)),
+            Verdict(ImageState.STALE, missing=(Range(A.end, A.end + 10),)),
+            True,
+        ),
+        (Verdict(ImageState.STALE, missing=(A,)), Verdict(ImageState.STALE, missing=(B,)), False),
+        (Verdict(ImageState.STALE, missing=(A,)), Verdict(ImageState.STALE, gone=(A,)), False),
+        (Verdict(ImageState.STALE, gone=(A, B)), Verdict(ImageState.STALE, gone=(B,)), True),
+        (
+            Verdict(ImageState.STALE, cpus_without_note=(1, 2)),
+            Verdict(ImageState.STALE, cpus_without_note=(2,)),
+            True,
+        ),
+        (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), True),
+        (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_without_note=(1,)), False),
+        (Verdict(ImageState.STALE, detail="x"), Verdict(ImageState.STALE, detail="x"), True),
+        (Verdict(ImageState.STALE, missing=(A,)), CURRENT, False),
         (CURRENT, CURRENT, False),
     ],
 )
@@ -255,11 +263,11 @@ def test_a_fault_is_shared_where_the_same_thing_is_wrong(one: Verdict, other: Ve
 def test_an_image_whose_capture_kernel_could_take_hot_added_memory_is_unsafe() -> None:
     dimms = replace(MACHINE, memory_hotplug=True)
     verdict = judge(replace(IMAGE, command_line="root=/dev/vda nr_cpus=1"), dimms)
-    assert verdict.state is State.UNSAFE
+    assert verdict.state is ImageState.UNSAFE
     assert "acpi_no_memhotplug is missing" in verdict.sentence()
     for safe in ("a acpi_no_memhotplug", "acpi=off", "memhp_default_state=offline b"):
         assert judge(replace(IMAGE, command_line=safe), dimms) == CURRENT
-    assert judge(replace(IMAGE, command_line="x -- acpi_no_memhotplug"), dimms).state is State.UNSAFE
+    assert judge(replace(IMAGE, command_line="x -- acpi_no_memhotplug"), dimms).state is ImageState.UNSAFE
 
 
 def test_without_memory_hotplug_or_a_known_command_line_nothing_is_called_unsafe() -> None:
@@ -269,14 +277,14 @@ def test_without_memory_hotplug_or_a_known_command_line_nothing_is_called_unsafe
 
 def test_an_image_that_is_stale_and_unsafe_is_stale_and_says_both() -> None:
     verdict = judge(replace(IMAGE, command_line=""), replace(with_ram(*LOW, DIMM), memory_hotplug=True))
-    assert verdict.state is State.STALE
+    assert verdict.state is ImageState.STALE
     assert "missing from the elfcorehdr" in verdict.sentence()
     assert "acpi_no_memhotplug" in verdict.sentence()
 
 
 def test_s390_has_nothing_to_describe() -> None:
     verdict = judge(replace(IMAGE, elfcorehdr=None, machine=22), MACHINE)
-    assert verdict.state is State.CURRENT
+    assert verdict.state is ImageState.CURRENT
     assert "builds the elfcorehdr itself" in verdict.sentence()
 
 
@@ -290,7 +298,7 @@ def test_an_elfcorehdr_that_outgrows_what_the_fdt_reserves_is_stale() -> None:
     assert judge(image, MACHINE) == CURRENT
     assert not image.updatable
     grown = replace(image, elfcorehdr=replace(described, size=0x438))
-    assert judge(grown, MACHINE).state is State.STALE
+    assert judge(grown, MACHINE).state is ImageState.STALE
     assert "56 bytes of the elfcorehdr not reserved in the FDT" in judge(grown, MACHINE).sentence()
     whole = Fdt(100, 0, (), reserved=(segment.range,))
     assert judge(replace(grown, fdt=whole), MACHINE) == CURRENT
