@@ -6,6 +6,8 @@ from pathlib import Path
 # The kernel's own limit: a sysfs attribute is at most one page, 64 KiB at the largest.
 MAX_ATTRIBUTE = 65536
 
+BLOCK_SIZE = "sys/devices/system/memory/block_size_bytes"
+
 
 def read_attribute(root: Path, path: str) -> str | None:
     """The stripped text of sysfs attribute `path` (without leading slash) below `root`, None where absent.
@@ -32,3 +34,12 @@ def read_flag(root: Path, *paths: str) -> bool | None:
                 raise OSError(f"/{path} holds {text[:40]!r}; expected 0 or 1")
             return text == "1"
     return None
+
+
+def block_size(root: Path) -> int | None:
+    """Bytes of a memory block, for sentences; None where that can't be told."""
+    try:
+        text = read_attribute(root, BLOCK_SIZE)
+        return int(text, 16) if text else None
+    except (OSError, ValueError):
+        return None

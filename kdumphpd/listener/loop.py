@@ -16,12 +16,11 @@ from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Outcome, Request, Result
 from kdumphpd.runtime import STATE, reload_pending
 from kdumphpd.state import LastCheck, State
-from kdumphpd.sysfs import read_attribute
+from kdumphpd.sysfs import block_size
 
 log = journal.logger()
 
 REOPEN_PAUSE = 1.0  # seconds before the uevent socket is opened again after it failed
-BLOCK_SIZE = "sys/devices/system/memory/block_size_bytes"
 
 # The image is right and nobody had to do anything about it.
 RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
@@ -248,12 +247,7 @@ class Loop:
         report.count(self.state, ask, result, f"{sentence}{retried}", stale)
 
     def _happened(self, ask: Ask) -> str:
-        try:
-            text = read_attribute(self._root, BLOCK_SIZE)
-            block = int(text, 16) if text else None
-        except (OSError, ValueError):
-            block = None  # only a sentence is less exact
-        return report.what_happened(ask, block)
+        return report.what_happened(ask, block_size(self._root))
 
     def _again(self) -> str:
         wait = self._wait()
