@@ -6,10 +6,11 @@ from enum import StrEnum
 
 from kdumphpd.config import Config
 from kdumphpd.helper.observe import Observation
-from kdumphpd.helper.record import Record, digest
+from kdumphpd.helper.record import UNREAD, Record, digest
 from kdumphpd.image.fingerprint import change
-from kdumphpd.image.verdict import ImageState
+from kdumphpd.image.verdict import UNSAFE, ImageState
 from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
+from kdumphpd.load.method import Kind
 from kdumphpd.protocol import FOR_ROOT, Reason, Request
 
 
@@ -29,11 +30,18 @@ class Decision:
     describes: bool = False
 
 
-def decide(observed: Observation, record: Record, request: Request, config: Config, *, stopped: bool) -> Decision:
+# Kinds of a load of ours that appends what is missing.
+APPENDING = (Kind.KEXEC_LOAD, Kind.KEXEC_FILE_LOAD)
+
+
+def decide(
+    observed: Observation, record: Record, request: Request, config: Config, *, stopped: bool, lacking: str = ""
+) -> Decision:
     """Decide by the image itself where it was read, else by what changed since it was loaded.
 
     `stopped`: the operator has stopped or disabled the distribution's unit since a reload became pending; False where
-    systemd does not tell. A stale image still dumps most of memory and none dumps nothing, so what is not known is
+    systemd does not tell. `lacking`: what the loader's own command line lacks, where the image can't be read. A stale
+    image still dumps most of memory and none dumps nothing, so what is not known is
     never a reason to unload.
     """
     if not observed.loaded:
@@ -43,7 +51,12 @@ def decide(observed: Observation, record: Record, request: Request, config: Conf
             return Decision(Action.LEAVE_ALONE, Reason.UNLOADED, "its unit was stopped or disabled meanwhile")
         return Decision(Action.RELOAD, Reason.PENDING)
     if not observed.readable:
-        return _by_changes(observed, record, request)
+        decision = _by_changes(observed, record, request)
+        if decision.action is Action.NOTHING and lacking and record.method not in APPENDING:
+            if record.improved != UNREAD:
+                return Decision(Action.RELOAD, Reason.UNSAFE, UNSAFE.format(lacking))
+            return Decision(Action.UNRESOLVED, Reason.UNSAFE, UNSAFE.format(lacking), describes=decision.describes)
+        return decision
     verdict = observed.verdict
     improvable = record.improved != observed.identity
     if verdict.state is ImageState.STALE:

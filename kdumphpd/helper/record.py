@@ -16,6 +16,8 @@ from kdumphpd import fields
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.runtime import MAX_RECORD, RECORD
 
+UNREAD = "unread"
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -57,7 +59,8 @@ class Record:
     # Sequence number of the last kernel error ("crash hp:") that a later load or a reading of the image has settled.
     handled: int = -1
 
-    # Identity of the image that a reload to make it updatable and safe has been tried for, whatever came of it.
+    # Identity (UNREAD: it has none) of the image that a reload to make it updatable and safe has been tried for,
+    # whatever came of it.
     improved: str = ""
 
     # Digest of a mismatch that was the same after a reload: another would not help.

@@ -13,7 +13,7 @@ from kdumphpd.helper.answer import left_alone, note
 from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, decide
 from kdumphpd.helper.observe import Observation
-from kdumphpd.helper.record import Pending, Record, Unit, digest
+from kdumphpd.helper.record import UNREAD, Pending, Record, Unit, digest
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
@@ -221,9 +221,9 @@ def _conclude(
     record.ineffective = sorted({*record.ineffective, *done.ineffective})
     seen = done.observed
     if seen is not None and decision.reason in IMPROVEMENTS:
-        record.improved = seen.identity
+        record.improved = seen.identity or UNREAD
     elif not done.succeeded and armed and decision.reason in IMPROVEMENTS:
-        record.improved = before.identity  # every method was tried, and none could
+        record.improved = before.identity or UNREAD  # every method was tried, and none could
     if not done.succeeded or seen is None or not armed:
         detail = "; then ".join(done.failures) or "no load method is left to try"
         if armed and decision.reason in IMPROVEMENTS:

@@ -29,6 +29,9 @@ class System(ReloadOperations, Protocol):
     def prepare(self, say: Say) -> None:
         """Record ahead of need what the loader would run, where that is not known or may be old. Never fails."""
 
+    def lacking(self) -> str:
+        """What the capture kernel's command line lacks by what is recorded; empty for nothing, or nothing known."""
+
 
 def serve(request: Request, system: System, record: Record, config: Config, say: Say) -> Result:
     """Answer `request`; `record` is changed and saved. Raises OSError where the kernel's files can't be read."""
@@ -39,9 +42,13 @@ def serve(request: Request, system: System, record: Record, config: Config, say:
     if observed.loaded:
         record.pending = None  # whoever loaded the image that is there now has ended what we began
     stopped = not observed.loaded and record.pending is not None and system.was_stopped(record.pending)
-    decision = decide(observed, record, request, config, stopped=stopped)
+    unread = observed.loaded and not (observed.readable or observed.fadump)
+    if unread and request is Request.CHECK:
+        system.prepare(say)
+    lacking = system.lacking() if unread and config.reload.append else ""
+    decision = decide(observed, record, request, config, stopped=stopped, lacking=lacking)
     if decision.action is not Action.RELOAD:
-        if request is Request.CHECK and observed.loaded:
+        if observed.loaded and not unread and request is Request.CHECK:
             system.prepare(say)
         note(record, observed, decision)
         system.save(record)

@@ -127,6 +127,10 @@ class RealSystem:
         except LoadFailed as error:
             log.info(f"what the distribution's loader would load is not known: {error}")
 
+    def lacking(self) -> str:
+        kept = recording.load_kept(self.root, RECORDING)
+        return missing(kept.command.command_line or "") if kept and memory_hotplug(self.root) else ""
+
     def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
         if method.kernel is None:
             return {}

@@ -163,6 +163,10 @@ class Machine:
     def prepare(self, say: Callable[[str], None]) -> None:
         self.step()
 
+    def lacking(self) -> str:
+        """By what the distribution's loader would give to kexec."""
+        return "acpi_no_memhotplug" if self.kernel.kind.memory_hotplug and not self.distribution.safe else ""
+
     # --- Operations: others who load -----------------------------------------------------------------------------
 
     def loader(self) -> LoaderChoice:

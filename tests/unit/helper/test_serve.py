@@ -397,3 +397,30 @@ def test_what_changes_while_an_unreadable_image_is_loaded_is_not_taken_for_descr
     world.during_load = None
     assert ask(world, config=config).reason is Reason.CHANGED
     assert ask(world, config=config).reason is Reason.UNCHANGED
+
+
+def test_where_the_image_cannot_be_read_the_recorded_command_says_whether_it_is_safe(world: World) -> None:
+    world.hotpluggable, world.readable = True, False
+    world.restart(updatable=True)
+    assert ask(world, Request.CHECK).reason is Reason.UNSAFE
+    assert world.image is not None
+    assert world.image.safe
+    assert ask(world, Request.CHECK).outcome in (Outcome.CURRENT, Outcome.UNVERIFIED)
+    assert len(world.loads) == 1
+
+
+def test_one_that_cannot_be_read_nor_made_safe_is_tried_once_and_stays_unsafe(world: World) -> None:
+    world.hotpluggable, world.readable, world.kexec = True, False, "refuses"
+    world.restart(updatable=True)
+    for request in (Request.CHECK, Request.CHECK, Request.UPDATE):
+        assert ask(world, request).outcome is Outcome.UNSAFE
+    assert world.loads == []
+    assert world.record.improved == "unread"
+
+
+def test_nor_is_it_touched_where_nothing_is_to_be_appended(world: World) -> None:
+    world.hotpluggable, world.readable = True, False
+    world.restart(updatable=True)
+    config = Config(reload=ReloadConfig(append=""))
+    assert ask(world, Request.CHECK, config).outcome in (Outcome.CURRENT, Outcome.UNVERIFIED)
+    assert world.loads == []
