@@ -112,7 +112,7 @@ def _burst(blocks: int) -> Iterator[Figure]:
             began = time.monotonic()
             with inside.sampling(machine) as sampled:
                 machine.add_memory(128 * blocks)
-                machine.wait_until("kdumphpctl verify >/dev/null", timeout=1200)
+                machine.wait_until(DESCRIBES, timeout=1200)
                 stale = time.monotonic() - began
                 machine.wait_until(QUIET, timeout=1200)
             spent = _cpu_seconds(machine) - cpu
@@ -122,6 +122,9 @@ def _burst(blocks: int) -> Iterator[Figure]:
             yield Figure(f"{name}_stale", stale * 1000, "ms", f"{what}: until the image was right")
             yield Figure(f"{name}_cpu", spent * 1000, "ms", f"{what}: CPU time of the guest until all was over")
 
+
+# What the distributions load is unsafe, and describes the machine all the same.
+DESCRIBES = "kdumphpctl verify | grep -qE '^(current|unsafe)'"
 
 # Nobody loads, or is about to.
 QUIET = "udevadm settle --timeout=60; sleep 5; ! pgrep -x 'kexec|kdump-config|throttler|sleep' >/dev/null"
