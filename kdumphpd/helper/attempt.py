@@ -111,12 +111,13 @@ def _try(run: _Run, method: Method) -> bool:
         done.failures.append(failure or f"{method.name} reported success, but no image is loaded")
         return False
     seen = system.observe(run.record, settled=True)
-    # A loader that was killed may have done its work; one that was refused has left the old image there.
-    gone = not had_image or run.meter.unprotected > unprotected
+    # A loader that was killed may have done its work. One that was refused has left the old image there, and an
+    # update by the kernel takes that away for an instant too.
     earlier = (done.observed or run.before).identity
-    if not (gone or (seen.identity and seen.identity != earlier)):
+    read = bool(seen.identity and earlier)
+    absent = run.meter.unprotected > unprotected and not (failure and read)
+    if had_image and not absent and not (read and seen.identity != earlier):
         # kexec's success is the kernel's; a script may end in success because somebody else holds its lock.
-        read = seen.identity and earlier
         if not failure and (read or method.kind is Kind.DISTRIBUTION):
             failure = f"{method.name} reported success, but the image that is loaded is still the old one"
         if failure:

@@ -81,7 +81,7 @@ def _by_changes(observed: Observation, record: Record, request: Request) -> Deci
     updates = _kernel_updates(observed, record)
     if record.machine is None or observed.machine is None:
         if updates:
-            return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=True)
+            return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=observed.settled)
         if request is Request.CHECK:
             # Nothing has changed as far as anybody knows, and whoever loaded the image did so for this machine.
             return Decision(Action.NOTHING, Reason.UNCHANGED, why, describes=True)
@@ -92,7 +92,8 @@ def _by_changes(observed: Observation, record: Record, request: Request) -> Deci
     if not (changed.ram_added or changed.ram_removed or cpus_added):
         return Decision(Action.NOTHING, Reason.KERNEL_UPDATES if updates else Reason.UNCHANGED, why)
     if updates and (observed.fadump or not changed.ram_removed):
-        return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=True)
+        # Until the events have settled that is what the kernel said of the last image, which may be another one.
+        return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=observed.settled)
     # x86 leaves memory that was removed in an image that it updates.
     return Decision(Action.RELOAD, Reason.CHANGED, "; ".join(filter(None, (changed.sentence(), why))))
 

@@ -91,10 +91,12 @@ def read(root: Path) -> Record:
         return Record()  # there was room for the name and not for the page
     try:
         content = json.loads(text)
-        machine = content.pop("machine", None)
-        known = fields.build(Record, content)
+        machine, _ = content.pop("machine", None), content["pending"]
+        # Those of another version's that this one has too: what it says of a pending reload has to be heeded.
+        names = {f.name for f in dataclasses.fields(Record)}
+        known = fields.build(Record, {name: value for name, value in content.items() if name in names})
         known.machine = None if machine is None else Fingerprint.from_json(machine)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # It may have said that a reload is pending, and to load an image that was not taken down costs least.
         return Record(pending=Pending())
     return known

@@ -96,7 +96,11 @@ class RealSystem:
         now = units.read(choose.units(loader))
         if not units.was_at_work(before, now):
             return False, False
-        now = units.wait_until_idle(choose.units(loader), UNIT_LIMIT).states
+        try:
+            now = units.wait_until_idle(choose.units(loader), UNIT_LIMIT).states
+        except LoadFailed as error:  # the image of ours is loaded, and what will become of that is not known
+            log.warning(f"after the reload: {error}")
+            return False, False
         return True, units.was_stopped(before, now)
 
     def was_stopped(self, pending: Pending) -> bool:
@@ -134,7 +138,10 @@ class RealSystem:
     def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
         if method.kernel is None:
             return {}
-        trusted = {path: files.FileIdentity.from_json(numbers) for path, numbers in known.items()}
+        trusted = {}
+        for path, numbers in known.items():
+            with suppress(ValueError):
+                trusted[path] = files.FileIdentity.from_json(numbers)
         checked = files.check(self.root, method.kernel, method.initrd, reservation(self.root), trusted)
         return {path: identity.to_json() for path, identity in checked.items()}
 
@@ -180,6 +187,8 @@ class RealSystem:
             why = f"took the image down for {meter.unprotected:.1f} s although it was only asked what it loads"
             with suppress(OSError):
                 (self.root / UNASKABLE).write_text(why)
+            if not self.is_loaded():
+                choose.load(self.root, loader)
             raise LoadFailed(f"{loader} {why}: {error}") from error
         try:
             recording.keep(self.root, RECORDING, fresh)

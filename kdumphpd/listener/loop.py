@@ -140,7 +140,7 @@ class Loop:
         self._look_at = now + watch.PERIOD
         marks = watch.read_marks(self._root)
         if self._conversation is not None:
-            self._marks = marks  # what changes now is our own doing
+            self._marks = dataclasses.replace(marks, units=self._marks.units)  # other changes are our own doing
             return
         if marks.loaded is False and self._marks.loaded is not False:
             marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
@@ -191,7 +191,7 @@ class Loop:
             self._selector.unregister(self._conversation)
             self._conversation.close()
             self._conversation = None
-        self._marks = watch.read_marks(self._root)
+        self._marks = dataclasses.replace(watch.read_marks(self._root), units=self._marks.units)
 
     def _give_up(self, now: float) -> None:
         deadline = self._schedule.deadline()
@@ -288,6 +288,9 @@ class Loop:
     def configured(self, result: Result) -> None:
         if result.settings:
             self._schedule.configured(result.settings)
+        self._written = None  # STATUS= may say that an earlier configuration was refused
+        if self._schedule.failure or self._schedule.wrong:
+            self._schedule.replaced("the configuration was reloaded", time.monotonic())
 
     def unfinished(self) -> str:
         """What is left open by whoever stops now; empty for nothing."""

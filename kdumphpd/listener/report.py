@@ -119,7 +119,7 @@ def status(state: State, wait: float | None) -> str:
         return f"The helper does not answer; the kdump image may be out of date{again}"
     if state.failure and not state.loaded and state.loaded is not None:
         return f"No kdump image is loaded: {state.failure}{again}"
-    if check is not None and check.outcome == Outcome.UNSAFE:
+    if check is not None and check.outcome == Outcome.UNSAFE and state.loaded is not False:
         return f"The kdump image is unsafe: {check.detail}"
     if state.failure:
         return f"The kdump image may be out of date: {state.failure}{again}"

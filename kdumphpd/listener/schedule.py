@@ -4,7 +4,7 @@
 The daemon says what happens (a uevent, an answer, an image that somebody replaced) and asks `due` and `deadline`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdumphpd.config import EventsConfig, VerifyConfig
 from kdumphpd.listener.backoff import Backoff
@@ -146,7 +146,12 @@ class Schedule:
     @property
     def open_burst(self) -> bool:
         burst = self.coalescer.burst
-        return (burst is not None and bool(burst.events or burst.lost)) or bool(self.asked and self.asked.burst)
+        if burst is not None and (burst.events or burst.lost):
+            return True
+        # One that another request was in the way of is tried again, and neither deferred nor failed.
+        busy = self._retry if self.deferred_until is None and not self.failure else None
+        ask = self.asked or (busy and busy[1])
+        return ask is not None and ask.burst is not None
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -162,7 +167,9 @@ class Schedule:
             return Ask(Request.UPDATE if settled else Request.UPDATE_UNSETTLED, burst=burst)
         if self._check and self._check[0] <= now and self._check_may_run():
             ask, self._check = self._check[1], None
-            return ask
+            # A change whose update has failed is still open: a mere check would take it for described.
+            changed = self._retry is not None and self._retry[1].request is not Request.CHECK
+            return replace(ask, request=Request.UPDATE) if changed else ask
         return None
 
     def _check_may_run(self) -> bool:

@@ -53,6 +53,8 @@ def difference(before: Marks, now: Marks) -> Difference | None:
             return Difference(f"{unit} was {'started' if later else 'stopped'}", certain=True)
     if now.loaded and before.loaded is False:
         return Difference("an image was loaded by somebody else", certain=True)
+    if before.loaded and now.loaded is False:
+        return Difference("the image was unloaded", certain=False)
     for path, (first, second) in zip(FILES, zip(before.files, now.files, strict=True), strict=True):
         if first != second and second is not None:
             return Difference(f"/{path} was written", certain=False)
@@ -87,5 +89,8 @@ def _stamp(root: Path, path: str) -> tuple[int, int, int] | None:
     try:
         status = (root / path).stat()
     except OSError:
+        return None
+    # /var/crash is for everybody where its dumps are: only root's files tell of a load.
+    if status.st_uid != root.stat().st_uid:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -13,8 +13,8 @@ from kdumphpd.load import fadump, kexec, loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
 from kdumphpd.load.method import Kind, Method
-from kdumphpd.load.recording import Recording
-from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run_in_unit, said_since
+from kdumphpd.load.recording import LoaderFailed, Recording
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run, run_in_unit, said_since
 
 log = journal.logger()
 
@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
 # A distribution's own reload may find that an initrd is due and build it, which takes minutes, with the old image
 # gone already: to end it would mean to begin from zero next time.
 OWN_LIMIT = 3600.0  # seconds
+UNLOAD_LIMIT = 60.0  # seconds
 
 FADUMP_UNITS = ("kdump.service", "kdump-early.service", "kdump-tools.service")  # one of them registers it at boot
 
@@ -112,6 +113,8 @@ def methods(
             raise  # its own reload would take the old image down first
         return [own]
     except LoadFailed as error:
+        if armed and isinstance(error, LoaderFailed) and loader.recipe.argv == argv:
+            raise  # the same command would fail again, once the old image is down
         log.warning(f"{loader.name} did not say what it would load, so it has to load itself: {error}")
         return [own]
     direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
@@ -120,10 +123,21 @@ def methods(
 
 
 def unload(root: Path, choice: LoaderChoice) -> None:
-    """Take the image down as the distribution does. Raises LoadFailed."""
-    loader = DISTRIBUTIONS.get(choice)
-    if loader:
-        run_in_unit(loader.unload, OWN_LIMIT, properties=_properties(root, loader))
+    """Take the image down as the distribution does, or else as kexec does. Raises LoadFailed."""
+    if choice is LoaderChoice.FADUMP:
+        fadump.unregister(root)
+    if loader := DISTRIBUTIONS.get(choice):
+        try:
+            run_in_unit(loader.unload, OWN_LIMIT, properties=_properties(root, loader))
+        except LoadFailed as error:
+            log.warning(f"{error}; unloading the image without it")
+            run([KEXEC, "-p", "-u"], UNLOAD_LIMIT)
+
+
+def load(root: Path, choice: LoaderChoice) -> None:
+    """Have the distribution's loader put an image back where none is loaded. Raises LoadFailed."""
+    loader = DISTRIBUTIONS[choice]
+    _run_own(root, loader.load, loader, OWN_LIMIT)
 
 
 def _properties(root: Path, loader: Loader) -> tuple[str, ...]:

@@ -42,6 +42,16 @@ def register(root: Path, path: Path, _limit: float) -> None:
         ) from error
 
 
+def unregister(root: Path) -> None:
+    """Take it back, where it is registered. Raises LoadFailed."""
+    path = next((path for name in REGISTERED if (path := root / name).exists()), None)
+    try:
+        if path is not None and read_fadump(root).registered:
+            _write(path, b"0")
+    except OSError as error:
+        raise LoadFailed(f"fadump could not be unregistered: {error.strerror or error}") from error
+
+
 def _write(path: Path, digit: bytes) -> None:
     with path.open("wb", buffering=0) as file:
         file.write(digit)

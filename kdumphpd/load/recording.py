@@ -36,6 +36,10 @@ MAX_CALLS = 1 << 20  # bytes
 MAX_KEPT = 1 << 20  # bytes
 
 
+class LoaderFailed(LoadFailed):
+    """The loader itself ended in failure before it named what it would load."""
+
+
 class Bypassed(LoadFailed):
     """The loader has run and not called the recorder once: it has a kexec of its own, or none to call."""
 
@@ -113,7 +117,7 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
         if failure and not isinstance(failure, CommandFailed):
             raise failure  # it has not even run, or not to its end
         said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
-        failed = LoadFailed if recorded else Bypassed
+        failed = LoaderFailed if failure else LoadFailed if recorded else Bypassed
         raise failed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
     if failure:
         log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The record on disk, and the lock: what outlives a request, and who can touch it."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -94,3 +95,12 @@ def test_one_request_is_at_work_at_a_time(root: Path) -> None:
         RequestLock(root, patience=0.1)
     first.release()
     RequestLock(root, patience=0.1).release()
+
+
+@pytest.mark.parametrize("pending", [None, {"units": []}])
+def test_a_record_of_another_version_still_says_whether_a_reload_is_pending(root: Path, pending: object) -> None:
+    record.write(root, Record(method="kexec_load"))
+    content = json.loads((root / RECORD).read_text()) | {"pending": pending, "a field of the next version": 1}
+    (root / RECORD).write_text(json.dumps(content))
+    known = record.read(root)
+    assert (known.pending is None, known.method) == (pending is None, "kexec_load")

@@ -424,3 +424,31 @@ def test_nor_is_it_touched_where_nothing_is_to_be_appended(world: World) -> None
     config = Config(reload=ReloadConfig(append=""))
     assert ask(world, Request.CHECK, config).outcome in (Outcome.CURRENT, Outcome.UNVERIFIED)
     assert world.loads == []
+
+
+def test_a_refused_load_during_an_update_of_the_kernel_is_no_reload(world: World) -> None:
+    """That takes the image away for an instant as well."""
+    world.hotpluggable = True
+    world.image = world.new_image(updatable=True, safe=False)
+    world.kexec = "refuses"
+
+    class Blip(FakeSystem):
+        def _kexec(self) -> None:
+            self._meter.unprotected += 0.001
+            super()._kexec()
+
+    result = serve(Request.CHECK, Blip(world), world.record, CONFIG, silent)
+    assert (result.outcome, result.method) == (Outcome.UNSAFE, "")
+    assert world.record.method == ""
+
+
+def test_what_the_kernel_said_of_an_earlier_image_describes_nothing(world: World) -> None:
+    """While events flow crash_hotplug is not read, and the image may have been replaced meanwhile."""
+    world.readable = False
+    ask(world, Request.CHECK)
+    world.online(2)
+    world.restart(updatable=False, safe=True)
+    world.online(3)
+    ask(world, Request.UPDATE_UNSETTLED)
+    assert ask(world, Request.UPDATE).reason is Reason.CHANGED
+    assert world.describes

@@ -215,4 +215,25 @@ def test_a_check_does_not_wait_for_a_reload_that_is_deferred(schedule: Schedule)
     schedule.answered(Result(Outcome.DEFERRED, wait=600, armed=True), 11)
     schedule.uevent(online(2), 12)
     schedule.replaced("an image was loaded by somebody else", 13)
-    assert due(schedule, 15).request is Request.CHECK
+    assert due(schedule, 15).why == "an image was loaded by somebody else"
+
+
+def test_a_change_whose_update_has_failed_is_not_settled_by_a_check(schedule: Schedule) -> None:
+    """Where the image can't be read, a check takes the machine as it is for what the image was loaded for."""
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    failed = Result(Outcome.FAILED, detail="the initrd is being written", armed=True)
+    schedule.answered(failed, 11)
+    schedule.replaced("/run/lock/kdump was written", 11.5, routine=True)
+    assert schedule.due(12) is not None
+    schedule.answered(failed, 12)
+    ask = schedule.due(13.5)
+    assert ask is not None
+    assert (ask.why, ask.request) == ("/run/lock/kdump was written", Request.UPDATE)
+
+
+def test_a_burst_that_another_request_was_in_the_way_of_is_still_open(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(Result(Outcome.BUSY, armed=True, wait=2), 11)
+    assert schedule.open_burst

@@ -53,7 +53,7 @@ def test_an_image_that_appears_is_noticed_and_one_that_vanishes_is_the_operators
     put(root, {CRASH_LOADED: "0\n"})
     unloaded = read_marks(root)
     assert difference(unloaded, loaded) == ("an image was loaded by somebody else", True)
-    assert difference(loaded, unloaded) is None
+    assert difference(loaded, unloaded) == ("the image was unloaded", False)
 
 
 def test_what_cant_be_read_is_unknown(tmp_path: Path) -> None:
@@ -79,3 +79,20 @@ def test_kdumpctls_call_shows_in_its_lock(root: Path) -> None:
     before = read_marks(root)
     os.utime(root / "run/lock/kdump", (1, 1))
     assert difference(before, read_marks(root)) == ("/run/lock/kdump was written", False)
+
+
+def test_what_others_than_root_write_tells_of_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/var/crash is for everybody on some systems."""
+    before = read_marks(root)
+    owner, real = root.stat().st_uid, Path.stat
+
+    def stat(self: Path) -> os.stat_result:
+        found = real(self)
+        if self.name != "kexec_cmd":
+            return found
+        return os.stat_result([owner + 1 if n == 4 else value for n, value in enumerate(found)])
+
+    monkeypatch.setattr(Path, "stat", stat)
+    put(root, {"var/crash/kexec_cmd": "another"})
+    assert read_marks(root).files[FILES.index("var/crash/kexec_cmd")] is None
+    assert difference(before, read_marks(root)) is None

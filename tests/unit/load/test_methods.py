@@ -13,7 +13,7 @@ from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.command import parse
 from kdumphpd.load.kexec import Abilities
 from kdumphpd.load.method import Kind
-from kdumphpd.load.recording import Recording
+from kdumphpd.load.recording import LoaderFailed, Recording
 from kdumphpd.load.run import LoadFailed, NotReady
 from tests.unit.trees import put
 
@@ -122,6 +122,13 @@ def test_where_its_files_are_missing_the_loaded_image_stays(tmp_path: Path) -> N
     with pytest.raises(NotReady):
         kinds(tmp_path, NotReady("the initrd is missing"))
     assert kinds(tmp_path, NotReady("the initrd is missing"), armed=False) == [Kind.DISTRIBUTION]
+
+
+def test_a_loader_that_fails_when_it_is_asked_does_not_get_the_loaded_image(tmp_path: Path) -> None:
+    """The same command would fail again, after it has taken the image down."""
+    with pytest.raises(LoaderFailed):
+        kinds(tmp_path, LoaderFailed("kdump: Invalid kdump config option foo"))
+    assert kinds(tmp_path, LoaderFailed("kdump: Invalid kdump config option foo"), armed=False) == [Kind.DISTRIBUTION]
 
 
 def test_a_last_call_is_not_spent_on_an_unload(tmp_path: Path) -> None:
