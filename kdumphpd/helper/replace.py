@@ -19,7 +19,7 @@ from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.method import Kind, Method
-from kdumphpd.load.run import LoadFailed
+from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.load.units import UnitState
 from kdumphpd.messages import BECAUSE, MessageId
 from kdumphpd.protocol import Outcome, Reason, Request, Result
@@ -105,7 +105,9 @@ def _not_begun(run: Reload, decision: Decision, error: LoadFailed) -> Result:
     armed = run.system.is_loaded()
     if armed and decision.reason in IMPROVEMENTS:
         outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
-        return _not_improved(outcome, "; ".join(filter(None, (decision.detail, str(error)))))
+        why = "; ".join(filter(None, (decision.detail, str(error))))
+        soon = SOON if isinstance(error, NotReady) else 0.0  # its files may be whole in a moment
+        return replace(_not_improved(outcome, why), wait=soon)
     detail = f"{decision.detail or BECAUSE.get(decision.reason, '')}; {error}"
     return Result(Outcome.FAILED, detail=detail, armed=armed, retry=not final, known=known)
 
@@ -133,6 +135,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         return _overtaken(run, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), before)
     machine = system.machine()  # before, for what changes meanwhile is not in the image
     done, meter = _load(run, methods, decision, before, units)
+    outdated = False
     at_work, stopped = system.changed(loader, units)
     if at_work and not stopped:
         # Its load and ours may have met, and its configuration may be another one now.
@@ -145,6 +148,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
             done, again = _load(run, methods, decision, before, units)
         except LoadFailed as error:
             log.warning(f"that could not begin: {error}")
+            outdated = True
         else:
             machine = now
             meter.seconds += again.seconds
@@ -152,7 +156,10 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         stopped = any(system.changed(loader, earlier)[1] for earlier in (first, units))
     if stopped:
         return _unload(run, loader)
-    return _conclude(run, loader, decision, before, done, meter, machine)
+    result = _conclude(run, loader, decision, before, done, meter, machine)
+    if outdated and result.outcome is Outcome.RELOADED:
+        return replace(result, outcome=Outcome.DEFERRED, wait=SOON, detail="its configuration is another one now")
+    return result
 
 
 def _wanted(methods: list[Method], decision: Decision, before: Observation) -> list[Method]:

@@ -98,6 +98,8 @@ class Schedule:
         if result.outcome is Outcome.DEFERRED:
             self.deferred_until = now + result.wait
             self._retry = (self.deferred_until, Ask(Request.UPDATE, "a reload was deferred", ask.burst))
+        elif result.outcome is Outcome.UNSAFE and result.wait:
+            self._again(ask, now)
         elif fine or result.outcome in (Outcome.STALE, Outcome.UNSAFE):
             self._backoff.succeeded()
             self._pending_backoff.succeeded()

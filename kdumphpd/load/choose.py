@@ -113,8 +113,8 @@ def methods(
             raise  # its own reload would take the old image down first
         return [own]
     except LoadFailed as error:
-        if armed and isinstance(error, LoaderFailed) and loader.recipe.argv == argv:
-            raise  # the same command would fail again, once the old image is down
+        if armed and isinstance(error, LoaderFailed):
+            raise  # it would fail again, once it has taken the old image down
         log.warning(f"{loader.name} did not say what it would load, so it has to load itself: {error}")
         return [own]
     direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))

@@ -30,6 +30,9 @@ CALLS = f"{FOLDER}/calls"
 REAL = f"{FOLDER}/kexec"  # where the recorder finds the true one
 PROGRAMS = (KEXEC, "/usr/sbin/kexec")  # by which loaders start it
 
+# A recipe's exit status where the loader has no way to say what it would load: EX_USAGE of sysexits.h.
+CANNOT_BE_ASKED = 64
+
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 PATTERN = frozenset("*?[")
 MAX_CALLS = 1 << 20  # bytes
@@ -117,7 +120,11 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
         if failure and not isinstance(failure, CommandFailed):
             raise failure  # it has not even run, or not to its end
         said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
-        failed = LoaderFailed if failure else LoadFailed if recorded else Bypassed
+        failed: type[LoadFailed]
+        if isinstance(failure, CommandFailed):
+            failed = LoadFailed if failure.status == CANNOT_BE_ASKED else LoaderFailed
+        else:
+            failed = LoadFailed if recorded else Bypassed
         raise failed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
     if failure:
         log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")

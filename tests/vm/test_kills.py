@@ -27,7 +27,11 @@ SAFE = (
 # kdump-config without its verb `test`.
 SILENT = """
 cp -n /usr/sbin/kdump-config /usr/sbin/kdump-config.real
-printf '#!/bin/sh\\n[ "$1" != test ] || exit 1\\nexec /usr/sbin/kdump-config.real "$@"\\n' > /usr/sbin/kdump-config
+{
+    echo '#!/bin/sh'
+    echo '[ "$1" != test ] || { echo "Usage: kdump-config"; exit 1; }'
+    echo 'exec /usr/sbin/kdump-config.real "$@"'
+} > /usr/sbin/kdump-config
 """
 TALKING = "[ ! -e /usr/sbin/kdump-config.real ] || mv /usr/sbin/kdump-config.real /usr/sbin/kdump-config"
 

@@ -7,7 +7,7 @@ run, in a shell's quoting, and kdump-config evals it. The command that it wrote 
 """
 
 from kdumphpd.load.loaders import Loader
-from kdumphpd.load.recording import Recipe
+from kdumphpd.load.recording import CANNOT_BE_ASKED, Recipe
 
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
 DEFAULTS = "/etc/default/kdump-tools"
@@ -15,8 +15,12 @@ INITRD = "/var/lib/kdump/initrd.img"  # a link to that of the running kernel
 
 # It prints a command with USE_KDUMP=0 too, and exits with 0.
 ASK = f"""
-said=$({KDUMP_CONFIG} test 2>&1) || {{ printf '%s\\n' "$said"; exit 1; }}
+said=$({KDUMP_CONFIG} test 2>&1)
+status=$?
 printf '%s\\n' "$said"
+if [ $status -ne 0 ]; then
+	case $said in *Usage:*) exit {CANNOT_BE_ASKED} ;; *) exit 1 ;; esac
+fi
 case "$(printf '%s\\n' "$said" | sed -n 's/^USE_KDUMP:[[:space:]]*//p')" in
 '' | 0) echo 'USE_KDUMP is not set or 0 in {DEFAULTS}: kdump-tools is switched off'; exit 1 ;;
 esac

@@ -452,3 +452,24 @@ def test_what_the_kernel_said_of_an_earlier_image_describes_nothing(world: World
     ask(world, Request.UPDATE_UNSETTLED)
     assert ask(world, Request.UPDATE).reason is Reason.CHANGED
     assert world.describes
+
+
+def test_an_unsafe_image_whose_files_are_being_written_is_tried_again_in_a_moment(world: World) -> None:
+    world.hotpluggable, world.files_ready = True, False
+    world.image = world.new_image(updatable=True, safe=False)
+    result = ask(world, Request.CHECK)
+    assert (result.outcome, result.wait > 0) == (Outcome.UNSAFE, True)
+    world.files_ready = True
+    assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+
+
+def test_a_unit_that_was_restarted_meanwhile_and_cannot_be_followed_is_followed_later(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+
+    def restart() -> None:
+        world.during_load, world.files_ready, world.changed = None, False, world.changed + 1
+
+    world.during_load = restart
+    result = ask(world)
+    assert (result.outcome, result.wait > 0, result.method) == (Outcome.DEFERRED, True, "kexec -c --hotplug")

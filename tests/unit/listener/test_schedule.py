@@ -237,3 +237,12 @@ def test_a_burst_that_another_request_was_in_the_way_of_is_still_open(schedule: 
     due(schedule, 11)
     schedule.answered(Result(Outcome.BUSY, armed=True, wait=2), 11)
     assert schedule.open_burst
+
+
+def test_an_unsafe_image_is_tried_again_where_that_can_bring_more(schedule: Schedule) -> None:
+    schedule.replaced("an image was loaded by somebody else", 8)
+    due(schedule, 10)
+    schedule.answered(Result(Outcome.UNSAFE, detail="the initrd is being written", armed=True, wait=1), 10)
+    assert due(schedule, 11).why == "an image was loaded by somebody else"
+    schedule.answered(Result(Outcome.UNSAFE, detail="no load method is left to try", armed=True), 11)
+    assert schedule.next_try is None

@@ -15,10 +15,13 @@ from kdumphpd.load.files import identity
 from kdumphpd.load.recording import (
     BOOT_ID,
     CALLS,
+    CANNOT_BE_ASKED,
     FOLDER,
     REAL,
     RECORDER,
     UNIT,
+    Bypassed,
+    LoaderFailed,
     Recipe,
     Recording,
     calls,
@@ -305,3 +308,21 @@ def test_calls_that_load_nothing_for_a_panic_are_passed_over() -> None:
     assert last_load(call("-p", "-u") + call("-l", "/k") + call("-e") + call()) is None
     found = last_load(call("-p", "/one") + call("-s", "-p", "/two") + call("-p", "--nonsense") + call("-p", "-u"))
     assert found == parse(["/sbin/kexec", "-s", "-p", "/two"])
+
+
+@pytest.mark.parametrize(("status", "kind"), [(1, LoaderFailed), (CANNOT_BE_ASKED, LoadFailed)])
+def test_a_loader_that_fails_is_told_from_one_that_cannot_be_asked(
+    root: Path, status: int, kind: type[LoadFailed]
+) -> None:
+    asked = recipe(root, f"exit {status}")
+    (root / "call").write_bytes(b"")
+    with pytest.raises(LoadFailed) as caught:
+        record(root, asked, 30)
+    assert type(caught.value) is kind
+
+
+def test_one_with_a_kexec_of_its_own_is_known_by_that(root: Path) -> None:
+    asked = recipe(root)
+    (root / "call").write_bytes(b"")
+    with pytest.raises(Bypassed):
+        record(root, asked, 30)
