@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 from uuid import UUID
 
+from kdumphpd.journald import Journald
+
 PRIORITIES = {
     "error": syslog.LOG_ERR,
     "warning": syslog.LOG_WARNING,
@@ -80,13 +82,11 @@ def journal_fields(level: str, message: str, keywords: Mapping[str, Any]) -> dic
 
 
 def _journal(identifier: str) -> Send:
-    # Not systemd.journal, which adds a logging handler, and CODE_* of its own caller.
-    from systemd._journal import sendv
+    journald = Journald()
 
     def send(level: str, message: str, keywords: Mapping[str, Any]) -> None:
         # The identifier would be the interpreter's name.
-        entry = {"SYSLOG_IDENTIFIER": identifier, **journal_fields(level, message, keywords)}
-        sendv(*(f"{key}={value}" for key, value in entry.items()))
+        journald.send({"SYSLOG_IDENTIFIER": identifier, **journal_fields(level, message, keywords)})
 
     return send
 
