@@ -19,22 +19,34 @@ class HelperUnavailable(Exception):  # noqa: N818 - a state of affairs, not a mi
 
 
 class Conversation:
-    """One request. `receive` never blocks where `fileno` is readable. Raises HelperUnavailable, here and there."""
+    """One request. `receive` never blocks where `fileno` is readable. All of it raises HelperUnavailable.
 
-    def __init__(self, root: Path, request: Request) -> None:
-        path = root / SOCKET
+    systemd starts a helper as soon as somebody has connected. It waits REQUEST_TIMEOUT seconds for the request.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = path = root / SOCKET
         self._rest = b""
+        self.connected = time.monotonic()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.settimeout(CONNECT_TIMEOUT)
             self._socket.connect(str(path))
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def request(self, request: Request) -> None:
+        try:
             self._socket.sendall(f"{request}\n".encode())
         except OSError as error:
-            self._socket.close()
-            raise HelperUnavailable(
-                f"cannot talk to the helper through {path}: {error.strerror or error}; "
-                "see systemctl status kdumphpd-helper.socket"
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: OSError) -> HelperUnavailable:
+        self._socket.close()
+        return HelperUnavailable(
+            f"cannot talk to the helper through {self._path}: {error.strerror or error}; "
+            "see systemctl status kdumphpd-helper.socket"
+        )
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -70,8 +82,9 @@ def ask(
 ) -> Result:
     """The result of `request`, in at most `patience` seconds. Raises HelperUnavailable."""
     end = time.monotonic() + patience
-    conversation = Conversation(root, request)
+    conversation = Conversation(root)
     try:
+        conversation.request(request)
         while True:
             conversation.settimeout(max(0.001, end - time.monotonic()))
             for message in conversation.receive():

@@ -13,11 +13,18 @@ from enum import StrEnum
 
 from kdumphpd import fields
 
+# For how long the helper waits for its request: whoever connects and says nothing does not keep the place.
+REQUEST_TIMEOUT = 10.0  # seconds
+
 MAX_LINE = 65536  # bytes; a result with thousands of ranges is cut by its writer, not here
 
 
 class ProtocolError(Exception):
     """The other side said something that is not in the protocol."""
+
+
+class NothingSaidError(ProtocolError):
+    """The other side has connected and left it at that."""
 
 
 class Request(StrEnum):
@@ -26,7 +33,6 @@ class Request(StrEnum):
     CHECK = "check"  # nothing is known to have changed: a start, the interval, an image that somebody else loaded
     UPDATE = "update"  # CPUs or memory changed, and the events have settled
     UPDATE_UNSETTLED = "update-unsettled"  # the same while events still arrive: crash_hotplug must not be read now
-    VERIFY = "verify"  # inspect the image, change nothing
     CONFIGURATION = "configuration"  # read the configuration again, and say whether it is right
     REARM = "rearm"  # as UPDATE; root alone
     REARM_NOW = "rearm-now"  # the same, past the rate limit; root alone
@@ -39,9 +45,8 @@ class Outcome(StrEnum):
     NOT_LOADED = "not-loaded"
     CURRENT = "current"  # read and right, or unchanged since it was loaded: nothing was done
     UNVERIFIED = "unverified"  # not read; the kernel reports that it updates the image
-    STALE = "stale"  # wrong (verify), or still wrong after a reload
+    STALE = "stale"  # still wrong after a reload
     UNSAFE = "unsafe"  # right, but its capture kernel may overwrite what it is to dump
-    UNREADABLE = "unreadable"  # verify could not read it
     RELOADED = "reloaded"
     DEFERRED = "deferred"  # out of date, and due again after `wait` seconds
     FAILED = "failed"

@@ -12,6 +12,7 @@ def note(record: Record, observed: Observation, decision: Decision) -> None:
     record.pending = None  # there is an image, or there shall be none
     if not observed.loaded:
         record.machine, record.image, record.method, record.kernel_updates = None, "", "", False
+        record.improved = ""  # the next one that can't be read is another one all the same
         return
     if observed.image and observed.identity != record.image:
         record.image, record.method = observed.identity, ""

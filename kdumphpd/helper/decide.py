@@ -7,7 +7,7 @@ from enum import StrEnum
 from kdumphpd.config import Config
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import UNREAD, Record, digest
-from kdumphpd.image.fingerprint import change
+from kdumphpd.image.fingerprint import Change, Fingerprint, change
 from kdumphpd.image.verdict import UNSAFE, ImageState
 from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
 from kdumphpd.load.method import Kind
@@ -86,16 +86,24 @@ def _by_changes(observed: Observation, record: Record, request: Request) -> Deci
             # Nothing has changed as far as anybody knows, and whoever loaded the image did so for this machine.
             return Decision(Action.NOTHING, Reason.UNCHANGED, why, describes=True)
         return Decision(Action.RELOAD, Reason.CHANGED, why)
-    changed = change(record.machine, observed.machine)
-    # A CPU that is gone is harmless: no architecture's capture kernel needs its note.
-    cpus_added = bool(changed.cpus_added) and not observed.fadump
-    if not (changed.ram_added or changed.ram_removed or cpus_added):
+    changed = changed_since(record.machine, observed)
+    if changed is None:
         return Decision(Action.NOTHING, Reason.KERNEL_UPDATES if updates else Reason.UNCHANGED, why)
-    if updates and (observed.fadump or not changed.ram_removed):
+    if updates and not record.overtaken and (observed.fadump or not changed.ram_removed):
         # Until the events have settled that is what the kernel said of the last image, which may be another one.
         return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=observed.settled)
     # x86 leaves memory that was removed in an image that it updates.
     return Decision(Action.RELOAD, Reason.CHANGED, "; ".join(filter(None, (changed.sentence(), why))))
+
+
+def changed_since(machine: Fingerprint, observed: Observation) -> Change | None:
+    """What an image that was loaded for `machine` lacks, or has too much; None for nothing that matters."""
+    if observed.machine is None:
+        return None
+    changed = change(machine, observed.machine)
+    # A CPU that is gone is harmless: no architecture's capture kernel needs its note.
+    cpus_added = changed.cpus_added and not observed.fadump
+    return changed if changed.ram_added or changed.ram_removed or cpus_added else None
 
 
 def _kernel_updates(observed: Observation, record: Record) -> bool:

@@ -45,6 +45,11 @@ class Observation:
         return self.verdict.state in (ImageState.CURRENT, ImageState.STALE, ImageState.UNSAFE)
 
     @property
+    def unread(self) -> bool:
+        """There is an image that could have been read."""
+        return self.loaded and not (self.readable or self.fadump)
+
+    @property
     def stale(self) -> bool:
         return self.verdict.state is ImageState.STALE
 

@@ -45,6 +45,9 @@ class Record:
     # None: not known yet.
     machine: Fingerprint | None = None
 
+    # CPUs or memory changed while that image was loaded: no update by the kernel has brought that into it.
+    overtaken: bool = False
+
     # image.reader.Image.identity; empty where the image can't be read.
     image: str = ""
 

@@ -11,7 +11,7 @@ from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper import attempt
 from kdumphpd.helper.answer import left_alone, note
 from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
-from kdumphpd.helper.decide import Action, Decision, decide
+from kdumphpd.helper.decide import Action, Decision, changed_since, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import UNREAD, Pending, Record, Unit, digest
 from kdumphpd.image.fingerprint import Fingerprint
@@ -48,6 +48,7 @@ class ReloadOperations(LoadOperations, Protocol):
     def machine(self) -> Fingerprint | None: ...
     def save(self, record: Record) -> bool: ...
     def was_stopped(self, pending: Pending) -> bool: ...
+    def lacking(self) -> str: ...
     def limits(self) -> Limits: ...
     def loader(self) -> LoaderChoice: ...
     def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, Units]: ...
@@ -58,6 +59,15 @@ class ReloadOperations(LoadOperations, Protocol):
     def unload(self, loader: LoaderChoice) -> None: ...
     def keep_keys(self, record: Record) -> AbstractContextManager[None]: ...
     def meter(self) -> AbstractContextManager[Measured]: ...
+
+
+def decided(
+    system: ReloadOperations, record: Record, request: Request, config: Config, observed: Observation
+) -> Decision:
+    """Decide, with what systemd and the loader tell where the image does not."""
+    stopped = not observed.loaded and record.pending is not None and system.was_stopped(record.pending)
+    lacking = system.lacking() if observed.unread and config.reload.append else ""
+    return decide(observed, record, request, config, stopped=stopped, lacking=lacking)
 
 
 @dataclass
@@ -123,8 +133,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     waited, units = system.wait_until_idle(loader)
     if waited:
         before = system.observe(record, settled=True)
-        stopped = record.pending is not None and not before.loaded and system.was_stopped(record.pending)
-        decision = decide(before, record, run.request, run.config, stopped=stopped)
+        decision = decided(system, record, run.request, run.config, before)
     if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
     if decision.action is not Action.RELOAD:
@@ -206,6 +215,7 @@ def _unload(run: Reload, loader: LoaderChoice) -> Result:
     if run.system.is_loaded():
         run.system.unload(loader)
     run.record.pending = run.record.machine = None
+    run.record.improved = ""
     detail = "the distribution's unit was stopped meanwhile, so it was unloaded as asked"
     log.info(f"no kdump image is loaded: {detail}")
     return Result(Outcome.NOT_LOADED, reason=Reason.UNLOADED, detail=detail, armed=run.system.is_loaded())
@@ -239,6 +249,7 @@ def _conclude(
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
     record.loader, record.method, record.image = loader, done.method.kind if done.method else "", seen.identity
     record.machine, record.files = machine, done.files or record.files
+    record.overtaken = not seen.readable and machine is not None and changed_since(machine, seen) is not None
     record.kernel_updates = seen.updatable
     record.handled = max(record.handled, before.last_error)
     record.unresolved = record.reported = ""
@@ -249,6 +260,8 @@ def _conclude(
             outcome, record.unresolved = Outcome.STALE, digest(detail)
         else:
             outcome, wait = Outcome.DEFERRED, SOON
+    elif record.overtaken:
+        outcome, wait, detail = Outcome.DEFERRED, SOON, "CPUs or memory changed while the image was loaded"
     elif seen.verdict.state is ImageState.UNSAFE and run.config.reload.append:
         detail = seen.verdict.sentence()
         again = decision.reason is not Reason.UNSAFE

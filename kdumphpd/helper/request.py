@@ -18,13 +18,15 @@ from kdumphpd import config_file, journal
 from kdumphpd.config import Config
 from kdumphpd.config_file import ConfigError
 from kdumphpd.helper import record, system
-from kdumphpd.helper.lock import Busy, RequestLock
+from kdumphpd.helper.lock import Busy, request_lock
 from kdumphpd.helper.serve import serve
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.messages import MessageId
 from kdumphpd.protocol import (
     FOR_ROOT,
     MAX_LINE,
+    REQUEST_TIMEOUT,
+    NothingSaidError,
     Outcome,
     Progress,
     ProtocolError,
@@ -38,7 +40,10 @@ from kdumphpd.runtime import CONFIGURATION
 
 log = journal.logger()
 
-RECEIVE_TIMEOUT = 5.0  # seconds; whoever connects and says nothing, or a byte now and then, does not keep the place
+SEND_TIMEOUT = 5.0  # seconds; whoever does not read what we say does not stop us
+
+# Nothing was loaded, so what would be may not be known yet.
+LEFT_ALONE = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.UNSAFE})
 
 # The unit's RuntimeMaxSec=, and a little more for systemd to end it.
 LONGEST = 3 * 3600.0 + 60.0  # seconds
@@ -47,7 +52,10 @@ LONGEST = 3 * 3600.0 + 60.0  # seconds
 def main() -> None:
     journal.configure("kdumphpd-helper")
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
-        send(client, answer(client, Path("/")))
+        result = answer(client, Path("/"))
+        send(client, result)
+        if result.outcome in LEFT_ALONE and result.armed:
+            prepare(client, Path("/"))
     # A thread may still wait for a disk that does not answer (load/run.py): it must not keep us.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -59,11 +67,13 @@ def answer(client: socket.socket, root: Path) -> Result:
     try:
         request = receive(client)
     except (ProtocolError, OSError) as error:
-        log.warning(f"refused a request: {error}")
+        # The listener connects while a burst settles, to find us ready, and some bursts come to nothing.
+        say = log.debug if isinstance(error, NothingSaidError) else log.warning
+        say(f"refused a request: {error}")
         return Result(Outcome.REFUSED, detail=str(error))
-    client.settimeout(RECEIVE_TIMEOUT)  # for what we say: whoever does not read it does not stop us
+    client.settimeout(SEND_TIMEOUT)
     try:
-        lock = RequestLock(root)
+        lock = request_lock(root)
     except Busy as error:
         return Result(Outcome.BUSY, detail=str(error), armed=is_armed(root), wait=2.0)
     except OSError as error:
@@ -105,6 +115,21 @@ def locked(request: Request, client: socket.socket, root: Path) -> Result:
     return replace(result, pending=known.pending is not None, settings=settings)
 
 
+def prepare(client: socket.socket, root: Path) -> None:
+    """After the answer: have what the loader would run recorded ahead of need. No request waits for that.
+
+    It may take minutes, where an initrd is due. The asker, if it still listens, is told of what may change its mind:
+    where the image can't be read, the loader's command line says whether it is safe.
+    """
+    try:
+        config, _ = configuration(root, strict=False)
+        unread = not record.read(root).image
+    except (ConfigError, OSError):
+        return
+    if system.RealSystem(root, config).prepare() and unread:
+        send(client, Progress("what the loader would load is known now"))
+
+
 def configuration(root: Path, *, strict: bool) -> tuple[Config, str]:
     """The configuration, or the last one of this boot that was right and what is wrong with the files now.
 
@@ -131,12 +156,19 @@ def is_armed(root: Path) -> bool:
 
 
 def receive(client: socket.socket) -> Request:
-    """The request. Raises ProtocolError, or OSError where the other side says nothing."""
+    """The request. Raises ProtocolError and OSError."""
     line = b""
-    end = time.monotonic() + RECEIVE_TIMEOUT
+    end = time.monotonic() + REQUEST_TIMEOUT
     while not line.endswith(b"\n"):
         client.settimeout(max(0.001, end - time.monotonic()))
-        piece = client.recv(MAX_LINE)
+        try:
+            piece = client.recv(MAX_LINE)
+        except TimeoutError as error:
+            raise (
+                ProtocolError("the request is not a line") if line else NothingSaidError("it said nothing")
+            ) from error
+        if not piece and not line:
+            raise NothingSaidError("it said nothing")
         if not piece or len(line) + len(piece) > MAX_LINE:
             raise ProtocolError("the request is not a line")
         line += piece

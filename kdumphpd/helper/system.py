@@ -10,6 +10,7 @@ from pathlib import Path
 from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper import observe, record
+from kdumphpd.helper.lock import PATIENCE, Busy, asking_lock
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.image.cmdline import missing
@@ -123,15 +124,21 @@ class RealSystem:
         armed = self.is_loaded_now()
         return choose.methods(self.root, self.config, loader, limits, recorded, self._append, armed=armed)
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self) -> bool:
+        """Record ahead of need what the distribution's loader would run; whether that was not known. Never fails."""
         try:
             loader = self.loader()
-            if loader in choose.DISTRIBUTIONS:
-                self._recording(loader, say)
-        except LoadFailed as error:
+            if loader not in choose.DISTRIBUTIONS or self._fresh(loader):
+                return False
+            self.wait_until_idle(loader)
+            self._recording(loader, lambda _: None, patience=0.0)
+        except (LoadFailed, OSError) as error:
             log.info(f"what the distribution's loader would load is not known: {error}")
+            return False
+        return True
 
     def lacking(self) -> str:
+        """What the capture kernel's command line lacks by what is recorded; empty for nothing, or nothing known."""
         kept = recording.load_kept(self.root, RECORDING)
         return missing(kept.command.command_line or "") if kept and memory_hotplug(self.root) else ""
 
@@ -167,12 +174,29 @@ class RealSystem:
             return wanted
         return missing(command.command_line or "") if memory_hotplug(self.root) else ""
 
-    def _recording(self, loader: LoaderChoice, say: Callable[[str], None], *, renew: bool = False) -> Recording:
-        """What the distribution's loader would run. Raises LoadFailed."""
-        recipe = choose.DISTRIBUTIONS[loader].recipe
+    def _fresh(self, loader: LoaderChoice) -> Recording | None:
+        """What is recorded, unless it may be old."""
         kept = recording.load_kept(self.root, RECORDING)
-        if kept and not renew and recording.is_fresh(self.root, recipe, kept):
+        return kept if kept and recording.is_fresh(self.root, choose.DISTRIBUTIONS[loader].recipe, kept) else None
+
+    def _recording(
+        self, loader: LoaderChoice, say: Callable[[str], None], *, renew: bool = False, patience: float = PATIENCE
+    ) -> Recording:
+        """What the distribution's loader would run. Raises LoadFailed."""
+        if not renew and (kept := self._fresh(loader)):
             return kept
+        try:
+            lock = asking_lock(self.root, patience)
+        except (Busy, OSError) as error:
+            raise LoadFailed(f"cannot ask {loader} what it would load: {error}") from error
+        try:
+            # Whoever had the lock may have asked.
+            return (None if renew else self._fresh(loader)) or self._ask(loader, say)
+        finally:
+            lock.release()
+
+    def _ask(self, loader: LoaderChoice, say: Callable[[str], None]) -> Recording:
+        recipe = choose.DISTRIBUTIONS[loader].recipe
         if why := self._unaskable(recipe):
             raise LoadFailed(f"{loader} is not asked, for it {why}")
         say(f"asking {loader} what it would load")

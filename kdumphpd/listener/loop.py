@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kdumphpd import journal, messages, state
-from kdumphpd.client import Conversation, HelperUnavailable
+from kdumphpd.client import HelperUnavailable
 from kdumphpd.listener import report, watch
+from kdumphpd.listener.ask import Helper
 from kdumphpd.listener.receive import Lost, Monitor
 from kdumphpd.listener.schedule import FINE, Ask, Schedule
 from kdumphpd.messages import MessageId
@@ -36,7 +37,7 @@ class Loop:
         self._schedule = Schedule()
         self._selector = selectors.DefaultSelector()
         self._monitor: Monitor | None = None
-        self._conversation: Conversation | None = None
+        self._helper = Helper(root, self._selector, self)
         self._marks = watch.read_marks(root)
         self._look_at = 0.0  # when the marks are read again
         self._reopen_at: float | None = None
@@ -72,14 +73,14 @@ class Loop:
         self._give_up(now)
         while (ask := self._schedule.due(now)) is not None:
             self._ask(ask)
-            if self._conversation is not None:
+            if self._helper.at_work:
                 break
+        self._get_ready()
         self.publish()
 
     def close(self) -> None:
         self._close_monitor()
-        if self._conversation is not None:
-            self._end_conversation()
+        self._helper.close()
         self._selector.close()
 
     def _timeout(self, longest: float) -> float:
@@ -139,9 +140,11 @@ class Loop:
             return
         self._look_at = now + watch.PERIOD
         marks = watch.read_marks(self._root)
-        if self._conversation is not None:
+        if self._helper.at_work:
             self._marks = dataclasses.replace(marks, units=self._marks.units)  # other changes are our own doing
             return
+        if self._helper.preparing:
+            self._marks = dataclasses.replace(self._marks, files=marks.files)  # the loader that is asked writes them
         if marks.loaded is False and self._marks.loaded is not False:
             marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
         found = watch.difference(self._marks, marks)
@@ -167,39 +170,28 @@ class Loop:
                 self._report(ask, result)
                 return
         try:
-            self._conversation = Conversation(self._root, ask.request)
+            self._helper.request(ask.request)
         except HelperUnavailable as error:
-            self._unanswered(str(error))
-            return
-        self._selector.register(self._conversation, selectors.EVENT_READ, self._converse)
+            self.unanswered(str(error))
 
-    def _converse(self) -> None:
-        if self._conversation is None:
-            return
-        try:
-            for message in self._conversation.receive():
-                if isinstance(message, Result):
-                    self._end_conversation()
-                    self._answered(message)
-                    return
-        except HelperUnavailable as error:
-            self._end_conversation()
-            self._unanswered(str(error))
+    def _get_ready(self) -> None:
+        opened = self._schedule.settling
+        nothing_to_ask = self.state.loaded is False and not self._schedule.pending
+        if opened is not None and not self._helper.at_work and not nothing_to_ask:
+            self._helper.get_ready(opened)
 
-    def _end_conversation(self) -> None:
-        if self._conversation is not None:
-            self._selector.unregister(self._conversation)
-            self._conversation.close()
-            self._conversation = None
+    def _own_doing(self) -> None:
+        """What has changed until now is, but for the distribution's units."""
         self._marks = dataclasses.replace(watch.read_marks(self._root), units=self._marks.units)
 
     def _give_up(self, now: float) -> None:
         deadline = self._schedule.deadline()
-        if self._conversation is not None and deadline is not None and now >= deadline:
-            self._end_conversation()
-            self._unanswered(f"the helper gave no result within {self._schedule.patience:.0f} s")
+        if self._helper.at_work and deadline is not None and now >= deadline:
+            self._helper.give_up()
+            self.unanswered(f"the helper gave no result within {self._schedule.patience:.0f} s")
 
-    def _answered(self, result: Result) -> None:
+    def answered(self, result: Result) -> None:
+        self._own_doing()
         ask, now = self._schedule.asked or Ask(Request.CHECK), time.monotonic()
         self._schedule.answered(result, now)
         if result.outcome is Outcome.BUSY:
@@ -212,7 +204,8 @@ class Loop:
         )
         self._report(ask, result)
 
-    def _unanswered(self, why: str) -> None:
+    def unanswered(self, why: str) -> None:
+        self._own_doing()
         ask, now = self._schedule.asked or Ask(Request.CHECK), time.monotonic()
         known = self._schedule.failure == why
         self._schedule.unanswered(why, now)
@@ -223,6 +216,12 @@ class Loop:
             id=MessageId.HELPER_UNAVAILABLE,
             **report.fields(ask, None),
         )
+
+    def learned(self, what: str) -> None:
+        self._schedule.replaced(what, time.monotonic(), routine=True)
+
+    def prepared(self) -> None:
+        self._marks = dataclasses.replace(self._marks, files=watch.read_marks(self._root).files)
 
     # --- reporting -----------------------------------------------------------------------------------------------
 

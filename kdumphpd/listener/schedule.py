@@ -146,6 +146,12 @@ class Schedule:
         return self._retry[0] if self._retry else None
 
     @property
+    def settling(self) -> float | None:
+        """When the burst began that will be asked about before long; None where there is none."""
+        burst = self.coalescer.burst
+        return burst.opened if burst is not None and self.asked is None and self.deferred_until is None else None
+
+    @property
     def open_burst(self) -> bool:
         burst = self.coalescer.burst
         if burst is not None and (burst.events or burst.lost):

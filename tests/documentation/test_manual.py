@@ -122,10 +122,10 @@ def test_every_value_of_the_journal_fields_is_told() -> None:
         for name, rest in re.findall(r"^\.It Dv KDUMPHPD_(\w+)\n(.*?)(?=^\.It Dv|\Z)", text, re.DOTALL | re.MULTILINE)
     }
     # The listener asks for no other.
-    assert set(values["REQUEST"]) == set(Request) - FOR_ROOT - {Request.VERIFY, Request.CONFIGURATION}
+    assert set(values["REQUEST"]) == set(Request) - FOR_ROOT - {Request.CONFIGURATION}
     assert set(values["REASON"]) == set(Reason)
     # "unreadable" and "configured" are answers to requests that have no entry.
-    assert set(values["OUTCOME"]) == set(Outcome) - {Outcome.UNREADABLE, Outcome.CONFIGURED}
+    assert set(values["OUTCOME"]) == set(Outcome) - {Outcome.CONFIGURED}
 
 
 def test_every_status_is_explained() -> None:

@@ -191,6 +191,8 @@ class Model(RuleBasedStateMachine):
         distribution.becomes("active")
         if distribution.enabled == "masked":
             distribution.enabled = "disabled"
+        if self.kernel.locked:
+            self.machine.wanted = None  # its kexec is refused, and the unit is active all the same
         self.load_by_hand(distribution.updatable, distribution.safe)
 
     @rule(updatable=st.booleans(), safe=st.booleans())
@@ -234,9 +236,13 @@ class Model(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["enabled", "disabled", "masked"]))
     def enable_or_disable(self, how: str) -> None:
-        self.machine.distribution.enabled = how
+        unit = self.machine.distribution
+        stops = unit.active not in RUNNING and unit.enabled == "enabled" and how != "enabled"
+        if stops and reload_pending(self.machine.root) and self.machine.wanted:
+            self.machine.wanted = None  # whoever disables it then wants no image to be loaded by that reload
+        unit.enabled = how
 
-    @rule(request=st.sampled_from([Request.REARM, Request.REARM_NOW, Request.VERIFY]))
+    @rule(request=st.sampled_from([Request.REARM, Request.REARM_NOW]))
     def root_asks_the_helper(self, request: Request) -> None:
         with contextlib.suppress(HelperUnavailable):
             self.machine.request(request)

@@ -78,10 +78,9 @@ class Machine:
             self.helper_works = self.stopped_meanwhile = False
             self.plan.clear()
         self._check(wanted, loads, before, result)
-        if request is not Request.VERIFY:  # that records nothing
-            self.kernel.noticed = set(self.kernel.blocks)
-            if self.kernel.image is not None:
-                self.kernel.image.noticed = True
+        self.kernel.noticed = set(self.kernel.blocks)
+        if self.kernel.image is not None:
+            self.kernel.image.noticed = True
         patience = LONGEST + 60.0
         events = self.config.events
         settings = Settings(events.settle_time, events.max_delay, self.config.verify.interval, patience)
@@ -159,9 +158,6 @@ class Machine:
         record.write(self.root, known)
         self.saves += 1
         return True
-
-    def prepare(self, say: Callable[[str], None]) -> None:
-        self.step()
 
     def lacking(self) -> str:
         """By what the distribution's loader would give to kexec."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.helper import record
-from kdumphpd.helper.lock import Busy, RequestLock
+from kdumphpd.helper.lock import Busy, request_lock
 from kdumphpd.helper.record import Pending, Record, Unit
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.ranges import Range
@@ -77,7 +77,7 @@ def test_a_link_is_not_followed(root: Path) -> None:
 def test_nobody_but_root_can_open_the_lock_whatever_the_umask(root: Path) -> None:
     before = os.umask(0)
     try:
-        RequestLock(root).release()
+        request_lock(root).release()
     finally:
         os.umask(before)
     assert stat.S_IMODE((root / LOCK).stat().st_mode) == 0o600
@@ -85,16 +85,16 @@ def test_nobody_but_root_can_open_the_lock_whatever_the_umask(root: Path) -> Non
 
 def test_a_lock_that_somebody_made_readable_is_closed_again(root: Path) -> None:
     (root / LOCK).touch(0o666)
-    RequestLock(root).release()
+    request_lock(root).release()
     assert stat.S_IMODE((root / LOCK).stat().st_mode) == 0o600
 
 
 def test_one_request_is_at_work_at_a_time(root: Path) -> None:
-    first = RequestLock(root)
+    first = request_lock(root)
     with pytest.raises(Busy, match="another request"):
-        RequestLock(root, patience=0.1)
+        request_lock(root, patience=0.1)
     first.release()
-    RequestLock(root, patience=0.1).release()
+    request_lock(root, patience=0.1).release()
 
 
 @pytest.mark.parametrize("pending", [None, {"units": []}])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.helper import request
-from kdumphpd.helper.lock import RequestLock
+from kdumphpd.helper.lock import request_lock
 from kdumphpd.protocol import Outcome, Progress, Request, Result, decode
 from kdumphpd.runtime import RECORD
 from tests.unit.trees import helper_folder, put
@@ -89,8 +89,8 @@ def test_the_peer_is_who_has_connected() -> None:
 def test_while_another_is_at_work_a_request_is_told_to_come_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request, "RequestLock", lambda root: RequestLock(root, patience=0.05))
-    lock = RequestLock(root)
+    monkeypatch.setattr(request, "request_lock", lambda root: request_lock(root, patience=0.05))
+    lock = request_lock(root)
     result, _ = ask(root, b"check\n")
     assert (result.outcome, result.armed) == (Outcome.BUSY, True)
     lock.release()
@@ -119,9 +119,3 @@ def test_asked_for_the_configuration_it_says_whether_it_is_right(root: Path) -> 
     put(root, {"etc/kdumphpd.toml": "[events]\nsettle_time = 0\n"})
     result, _ = ask(root, b"configuration\n")
     assert (result.outcome, "expected a number" in result.detail) == (Outcome.FAILED, True)
-
-
-def test_verify_changes_nothing(root: Path) -> None:
-    result, _ = ask(root, b"verify\n")
-    assert (result.outcome, result.armed) == (Outcome.UNREADABLE, True)
-    assert not (root / RECORD).exists()

@@ -51,7 +51,7 @@ def failing(failure: type[LoadFailed], unload: bool = True) -> Callable[[Path], 
 
 
 def ask(root: Path) -> None:
-    RealSystem(root, Config()).prepare(lambda step: None)
+    RealSystem(root, Config()).prepare()
 
 
 def test_one_that_takes_the_image_down_is_asked_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,9 +304,6 @@ class FakeSystem:
         self._meter = FakeMeter()
         yield self._meter
 
-    def prepare(self, say: Callable[[str], None]) -> None:
-        self._step()
-
     def lacking(self) -> str:
         """As kdump-tools' command line does, wherever memory can be hot-added."""
         return "acpi_no_memhotplug" if self.world.hotpluggable and self.world.recording else ""

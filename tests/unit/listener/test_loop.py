@@ -91,6 +91,7 @@ class Listener:
         with client:
             client.sendall(encode(Progress("reading")) + encode(result))
             self.turn_until(lambda: not self.state.asking)
+        self.loop.turn(0)  # it has hung up
         return word
 
     def close(self) -> None:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A reload that has begun, and others who load meanwhile. Each test is one situation."""
+
+import pytest
+
+from kdumphpd.helper.record import Pending, Unit
+from kdumphpd.protocol import Outcome, Reason
+from tests.unit.helper.asking import ask
+from tests.unit.helper.world import UNIT, Killed, World
+
+
+def test_what_was_taken_down_is_loaded_again(world: World) -> None:
+    world.image, world.record.pending = None, Pending()
+    assert ask(world).reason is Reason.PENDING
+    assert world.describes
+    assert world.record.pending is None
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_a_helper_that_is_killed_at_any_point_leaves_an_image_or_a_pending_reload(world: World, after: int) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.kill_in = after
+    try:
+        ask(world)
+    except Killed:
+        assert world.image is not None or world.record.pending is not None
+    world.kill_in = None
+    ask(world)
+    assert world.describes
+
+
+def test_a_pending_reload_is_dropped_where_the_unit_was_stopped_since(world: World) -> None:
+    world.image = None
+    world.record.pending = Pending((Unit(UNIT, "active", "enabled"),))
+    world.stop()
+    result = ask(world)
+    assert (result.outcome, result.reason) == (Outcome.NOT_LOADED, Reason.UNLOADED)
+    assert world.record.pending is None
+    assert ask(world).outcome is Outcome.NOT_LOADED
+
+
+def test_systemd_that_does_not_answer_is_no_reason_to_leave_the_machine_without_an_image(world: World) -> None:
+    world.image = None
+    world.record.pending = Pending((Unit(UNIT, "active", "enabled"),))
+    world.systemd_answers = False
+    assert ask(world).outcome is Outcome.RELOADED
+
+
+def test_systemd_that_does_not_answer_is_no_reason_to_unload(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+
+    def silence() -> None:
+        world.systemd_answers = False
+
+    world.during_load = silence
+    assert ask(world).outcome is Outcome.RELOADED
+    assert world.describes
+
+
+def test_a_unit_that_is_stopped_while_ours_loads_is_heeded(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.during_load = world.stop
+    result = ask(world)
+    assert (result.outcome, result.reason, result.armed) == (Outcome.NOT_LOADED, Reason.UNLOADED, False)
+    assert world.record.pending is None
+
+
+def test_a_unit_that_is_restarted_while_ours_loads_has_the_image_loaded_once_more(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+
+    def restart() -> None:
+        world.during_load = None
+        world.restart()
+
+    world.during_load = restart
+    assert ask(world).outcome is Outcome.RELOADED
+    assert len(world.loads) == 2
+    assert world.describes
+
+
+def test_a_record_that_cant_be_written_leaves_the_loaded_image_alone(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.record_writable = False
+    result = ask(world)
+    assert (result.outcome, result.armed) == (Outcome.FAILED, True)
+    assert world.loads == []
+
+
+def test_files_that_are_not_ready_leave_the_loaded_image_alone(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.files_ready = False
+    result = ask(world)
+    assert (result.outcome, result.armed, result.retry) == (Outcome.FAILED, True, True)
+    assert "is being written" in result.detail
+    assert world.record.pending is None
+
+
+def test_where_recording_fails_the_distributions_own_reload_runs(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.recording = False
+    assert ask(world).method == "kdumpctl reload"
+    assert world.describes
+
+
+def test_a_unit_that_was_restarted_meanwhile_and_cannot_be_followed_is_followed_later(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+
+    def restart() -> None:
+        world.during_load, world.files_ready, world.changed = None, False, world.changed + 1
+
+    world.during_load = restart
+    result = ask(world)
+    assert (result.outcome, result.wait > 0, result.method) == (Outcome.DEFERRED, True, "kexec -c --hotplug")
