@@ -82,7 +82,7 @@ def _by_changes(observed: Observation, record: Record, request: Request) -> Deci
     if record.machine is None or observed.machine is None:
         if updates:
             return Decision(Action.NOTHING, Reason.KERNEL_UPDATES, why, describes=observed.settled)
-        if request is Request.CHECK:
+        if request is Request.CHECK and not record.reported:
             # Nothing has changed as far as anybody knows, and whoever loaded the image did so for this machine.
             return Decision(Action.NOTHING, Reason.UNCHANGED, why, describes=True)
         return Decision(Action.RELOAD, Reason.CHANGED, why)

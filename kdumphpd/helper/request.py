@@ -72,6 +72,8 @@ def answer(client: socket.socket, root: Path) -> Result:
         say(f"refused a request: {error}")
         return Result(Outcome.REFUSED, detail=str(error))
     client.settimeout(SEND_TIMEOUT)
+    if request is Request.CONFIGURATION:
+        return configured(root)
     try:
         lock = request_lock(root)
     except Busy as error:
@@ -91,18 +93,9 @@ def answer(client: socket.socket, root: Path) -> Result:
 def locked(request: Request, client: socket.socket, root: Path) -> Result:
     """Serve a request while no other is served. Raises OSError."""
     try:
-        config, error = configuration(root, strict=request is Request.CONFIGURATION)
+        config, error = configuration(root, strict=False)
     except ConfigError as failure:
-        log.error(f"the configuration is in error: {failure}", id=MessageId.CONFIG_REFUSED)
-        return Result(Outcome.FAILED, detail=f"the configuration is in error: {failure}", armed=is_armed(root))
-    settings = Settings(
-        settle_time=config.events.settle_time,
-        max_delay=config.events.max_delay,
-        interval=config.verify.interval,
-        patience=LONGEST,
-    )
-    if request is Request.CONFIGURATION:
-        return Result(Outcome.CONFIGURED, armed=is_armed(root), settings=settings)
+        return refused(root, failure)
     if error:
         log.error(f"{error}; going on with the configuration as it was before", id=MessageId.CONFIG_REFUSED)
     known = record.read(root)
@@ -112,7 +105,30 @@ def locked(request: Request, client: socket.socket, root: Path) -> Result:
         send(client, Progress(step))
 
     result = serve(request, system.RealSystem(root, config), known, config, say)
-    return replace(result, pending=known.pending is not None, settings=settings)
+    return replace(result, pending=known.pending is not None, settings=settings(config))
+
+
+def configured(root: Path) -> Result:
+    """Whether the configuration is right, and what the listener needs of it. Waits for no other request."""
+    try:
+        config, _ = configuration(root, strict=True)
+    except ConfigError as failure:
+        return refused(root, failure)
+    return Result(Outcome.CONFIGURED, armed=is_armed(root), settings=settings(config))
+
+
+def refused(root: Path, failure: ConfigError) -> Result:
+    log.error(f"the configuration is in error: {failure}", id=MessageId.CONFIG_REFUSED)
+    return Result(Outcome.FAILED, detail=f"the configuration is in error: {failure}", armed=is_armed(root))
+
+
+def settings(config: Config) -> Settings:
+    return Settings(
+        settle_time=config.events.settle_time,
+        max_delay=config.events.max_delay,
+        interval=config.verify.interval,
+        patience=LONGEST,
+    )
 
 
 def prepare(client: socket.socket, root: Path) -> None:

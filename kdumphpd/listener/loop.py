@@ -286,7 +286,7 @@ class Loop:
 
     def configured(self, result: Result) -> None:
         if result.settings:
-            self._schedule.configured(result.settings)
+            self._schedule.configured(result.settings, time.monotonic())
         self._written = None  # STATUS= may say that an earlier configuration was refused
         if self._schedule.failure or self._schedule.wrong:
             self._schedule.replaced("the configuration was reloaded", time.monotonic())

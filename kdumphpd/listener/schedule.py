@@ -70,9 +70,12 @@ class Schedule:
         """Somebody else may have loaded an image."""
         self._check = (now + REPLACED_DELAY, Ask(Request.CHECK, why, routine=routine))
 
-    def configured(self, settings: Settings) -> None:
+    def configured(self, settings: Settings, now: float) -> None:
         self.coalescer.settle_time, self.coalescer.max_delay = settings.settle_time, settings.max_delay
         self.interval, self.patience = settings.interval, settings.patience
+        if self._check and self._check[1].routine and self._check[0] > now + self.interval:
+            self._check = None
+            self._plan(now)
 
     def set_pending(self, pending: bool, now: float) -> None:
         """A reload that is pending waits for nothing: neither for a burst to settle, nor for an older backoff."""
@@ -85,7 +88,7 @@ class Schedule:
         """The request under way has ended with `result`."""
         ask = self._ended()
         if result.settings:
-            self.configured(result.settings)
+            self.configured(result.settings, now)
         if result.outcome is Outcome.BUSY:
             self._retry = (now + BUSY_PAUSE, ask)
             return

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from kdumphpd import journal
 from kdumphpd.helper import request
 from kdumphpd.helper.lock import request_lock
+from kdumphpd.helper.system import RealSystem
 from kdumphpd.protocol import Outcome, Progress, Request, Result, decode
 from kdumphpd.runtime import RECORD
 from tests.unit.trees import helper_folder, put
@@ -119,3 +121,36 @@ def test_asked_for_the_configuration_it_says_whether_it_is_right(root: Path) -> 
     put(root, {"etc/kdumphpd.toml": "[events]\nsettle_time = 0\n"})
     result, _ = ask(root, b"configuration\n")
     assert (result.outcome, "expected a number" in result.detail) == (Outcome.FAILED, True)
+
+
+def test_that_answer_waits_for_no_other_request(root: Path) -> None:
+    lock = request_lock(root)
+    assert ask(root, b"configuration\n")[0].outcome is Outcome.CONFIGURED
+    lock.release()
+
+
+def test_whoever_connects_and_says_nothing_is_not_worth_a_warning(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(journal, "_send", lambda level, message, keywords: said.append(level))
+    ask(root, b"")
+    monkeypatch.setattr(request, "REQUEST_TIMEOUT", 0.01)
+    here, there = socket.socketpair()
+    with here, there:
+        assert request.answer(there, root).outcome is Outcome.REFUSED
+    assert set(said) == {"debug"}
+    ask(root, b"reboot\n")
+    assert said[-1] == "warning"
+
+
+def test_what_the_loader_would_load_is_asked_after_the_answer_and_told_where_it_may_matter(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = iter([True, False])
+    monkeypatch.setattr(RealSystem, "prepare", lambda self: next(new))
+    here, there = socket.socketpair()
+    with here, there:
+        request.prepare(there, root)
+        request.prepare(there, root)
+        assert decode(here.recv(65536)) == Progress("what the loader would load is known now")

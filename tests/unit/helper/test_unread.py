@@ -167,3 +167,16 @@ def test_the_next_unreadable_image_is_made_safe_like_the_first(world: World) -> 
         world.stop()
         assert ask(world, Request.CHECK).outcome is Outcome.NOT_LOADED
         world.active = True
+
+
+def test_a_change_that_could_not_be_loaded_is_not_taken_for_described_later(world: World) -> None:
+    world.kernel_can = world.readable = False
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.load_disabled = True
+    assert ask(world, Request.UPDATE).outcome is Outcome.FAILED
+    assert ask(world, Request.CHECK).outcome is Outcome.FAILED
+    world.load_disabled = False
+    assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+    assert world.describes
+    assert ask(world, Request.CHECK).reason is Reason.UNCHANGED

@@ -86,9 +86,11 @@ def test_without_any_event_the_image_is_checked_every_interval(schedule: Schedul
 
 
 def test_the_answer_brings_the_configuration(schedule: Schedule) -> None:
-    schedule.configured(Settings(settle_time=5, max_delay=50, interval=60, patience=100))
+    schedule.configured(Settings(settle_time=5, max_delay=50, interval=60, patience=100), 0)
     schedule.uevent(online(1), 10)
     assert due(schedule, 15).request is Request.UPDATE
+    schedule.answered(CURRENT, 15)
+    assert due(schedule, 60).routine  # and not an hour after the start
 
 
 def test_a_failure_is_tried_again_with_growing_pauses(schedule: Schedule) -> None:
@@ -119,7 +121,7 @@ def test_a_helper_that_is_busy_is_asked_again_soon_and_nothing_is_wrong(schedule
 
 
 def test_a_helper_that_does_not_answer_is_given_up_after_its_patience(schedule: Schedule) -> None:
-    schedule.configured(Settings(settle_time=1, max_delay=10, interval=3600, patience=100))
+    schedule.configured(Settings(settle_time=1, max_delay=10, interval=3600, patience=100), 0)
     schedule.uevent(online(1), 10)
     due(schedule, 11)
     assert schedule.deadline() == 111
