@@ -37,9 +37,12 @@ def read_flag(root: Path, *paths: str) -> bool | None:
 
 
 def block_size(root: Path) -> int | None:
-    """Bytes of a memory block, for sentences; None where that can't be told."""
+    """Bytes of one memory block (an LMB on PowerVM); None where the kernel has no memory hotplug or hides it.
+
+    The attribute is hexadecimal without a prefix.
+    """
     try:
         text = read_attribute(root, BLOCK_SIZE)
-        return int(text, 16) if text else None
+        return int(text, 16) or None if text else None
     except (OSError, ValueError):
-        return None
+        return None  # then all System RAM counts as online

@@ -12,8 +12,8 @@ from kdumphpd.image.examine import examine
 from kdumphpd.image.fingerprint import Fingerprint, read_fingerprint
 from kdumphpd.image.reader import Image
 from kdumphpd.image.verdict import ImageState, Verdict, unreadable
+from kdumphpd.kernel import fadump
 from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem, confirm, is_known, read_capability
-from kdumphpd.kernel.fadump import read_fadump
 from kdumphpd.kernel.kmsg import KernelError, kernel_errors
 from kdumphpd.runtime import LAYOUT
 
@@ -77,7 +77,7 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
         capability=capability,
         machine=_machine(root),
         errors=_errors(root, record),
-        fadump=_is_fadump(root),
+        fadump=fadump.is_enabled(root),
         kernel_can=is_known(root),
         settled=settled,
     )
@@ -129,10 +129,3 @@ def _errors(root: Path, record: Record) -> tuple[KernelError, ...]:
     except OSError as error:
         log.warning(f"cannot read the kernel's messages, so errors of its own updates stay unknown: {error}")
         return ()
-
-
-def _is_fadump(root: Path) -> bool:
-    try:
-        return read_fadump(root).enabled
-    except OSError:
-        return False

@@ -51,7 +51,6 @@ class Record:
     # image.reader.Image.identity; empty where the image can't be read.
     image: str = ""
 
-    loader: str = ""
     method: str = ""  # empty: the image is not ours
     ended: float = 0.0  # of our last load; seconds of the monotonic clock, which all processes of one boot share
     unprotected: float = 0.0  # seconds without an image in it

@@ -165,7 +165,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         stopped = any(system.changed(loader, earlier)[1] for earlier in (first, units))
     if stopped:
         return _unload(run, loader)
-    result = _conclude(run, loader, decision, before, done, meter, machine)
+    result = _conclude(run, decision, before, done, meter, machine)
     if outdated and result.outcome is Outcome.RELOADED:
         return replace(result, outcome=Outcome.DEFERRED, wait=SOON, detail="its configuration is another one now")
     return result
@@ -223,7 +223,6 @@ def _unload(run: Reload, loader: LoaderChoice) -> Result:
 
 def _conclude(
     run: Reload,
-    loader: LoaderChoice,
     decision: Decision,
     before: Observation,
     done: Attempt,
@@ -247,7 +246,7 @@ def _conclude(
             outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
             return _measured(meter, _not_improved(outcome, detail))
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
-    record.loader, record.method, record.image = loader, done.method.kind if done.method else "", seen.identity
+    record.method, record.image = done.method.kind if done.method else "", seen.identity
     record.machine, record.files = machine, done.files or record.files
     record.overtaken = not seen.readable and machine is not None and changed_since(machine, seen) is not None
     record.kernel_updates = seen.updatable

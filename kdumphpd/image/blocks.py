@@ -11,25 +11,12 @@ from pathlib import Path
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image.ranges import Range, Ranges
-from kdumphpd.sysfs import read_attribute
 
 BLOCKS = "sys/devices/system/memory"
 
 # For more blocks than this the folder is listed first: there is one file name a block there, and a range of addresses
 # that is not what it seems may stand for more blocks than any machine has (262,144 is a large one).
 MAX_UNLISTED = 4096
-
-
-def block_size(root: Path) -> int | None:
-    """Bytes of one memory block (an LMB on PowerVM); None where the kernel has no memory hotplug or hides it.
-
-    The attribute is hexadecimal without a prefix.
-    """
-    try:
-        text = read_attribute(root, f"{BLOCKS}/block_size_bytes")
-        return int(text, 16) or None if text else None
-    except (OSError, ValueError):
-        return None  # then all System RAM counts as online
 
 
 def online_blocks(root: Path, size: int, within: Ranges) -> Ranges:

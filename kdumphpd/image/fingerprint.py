@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd.ids import IdSet
-from kdumphpd.image.blocks import block_size, online_blocks
+from kdumphpd.image.blocks import online_blocks
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.identity import digest
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, subtract
-from kdumphpd.sysfs import read_attribute
+from kdumphpd.sysfs import block_size, read_attribute
 
 # More ranges than that are kept as a digest alone, so that the record stays below a page.
 MAX_RANGES = 48

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdumphpd.ids import IdSet
-from kdumphpd.image.blocks import block_size, online_blocks
+from kdumphpd.image.blocks import online_blocks
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.image.ranges import Range, Ranges, subtract, union
 from kdumphpd.image.srat import MAX_SIZE, parse_srat
-from kdumphpd.sysfs import read_attribute
+from kdumphpd.sysfs import block_size, read_attribute
 
 CPUS = "sys/devices/system/cpu"
 CMA = "sys/kernel/kexec/crash_cma_ranges"

@@ -23,6 +23,14 @@ class Fadump:
     hotplug_ready: bool
 
 
+def is_enabled(root: Path) -> bool:
+    """Whether fadump is enabled; where that can't be read, it is not."""
+    try:
+        return read_fadump(root).enabled
+    except OSError:
+        return False
+
+
 def read_fadump(root: Path) -> Fadump:
     """The state of fadump; all False where there is none. Raises OSError where it can't be read."""
     enabled = read_flag(root, *ENABLED) or False

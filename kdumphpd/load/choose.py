@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
-from kdumphpd.kernel.fadump import read_fadump
+from kdumphpd.kernel.fadump import is_enabled
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load import fadump, kexec, loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
@@ -43,7 +43,7 @@ def choose(root: Path, config: Config) -> LoaderChoice:
     """
     if config.reload.loader is not LoaderChoice.AUTO:
         return config.reload.loader
-    if _fadump_enabled(root):
+    if is_enabled(root):
         return LoaderChoice.FADUMP  # the kernel owns the reserved memory, and nothing else can be loaded
     if config.reload.kexec.kernel:
         return LoaderChoice.KEXEC
@@ -160,10 +160,3 @@ def _run_own(root: Path, argv: tuple[str, ...], loader: Loader | None, _limit: f
         if more := "; ".join(filter(None, (meaning, f"/{loader.log} says: {words}" if loader and words else ""))):
             raise LoadFailed(f"{error}; {more}") from error
         raise
-
-
-def _fadump_enabled(root: Path) -> bool:
-    try:
-        return read_fadump(root).enabled
-    except OSError:
-        return False

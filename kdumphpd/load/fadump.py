@@ -7,24 +7,21 @@ Source: Documentation/arch/powerpc/firmware-assisted-dump.rst. The distributions
 from functools import partial
 from pathlib import Path
 
-from kdumphpd.kernel.fadump import REGISTERED, read_fadump
+from kdumphpd.kernel.fadump import REGISTERED, is_enabled, read_fadump
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.run import LoadFailed
 
 
 def method(root: Path) -> Method:
     """Raises LoadFailed."""
-    path = next((path for name in REGISTERED if (path := root / name).exists()), None)
-    if path is None or not _is_enabled(root):
+    path = _attribute(root)
+    if path is None or not is_enabled(root):
         raise LoadFailed('fadump is not enabled in this kernel: boot it with fadump=on, or set loader = "auto"')
     return Method(Kind.FADUMP, "fadump", partial(register, root, path))
 
 
-def _is_enabled(root: Path) -> bool:
-    try:
-        return read_fadump(root).enabled
-    except OSError:
-        return False
+def _attribute(root: Path) -> Path | None:
+    return next((path for name in REGISTERED if (path := root / name).exists()), None)
 
 
 def register(root: Path, path: Path, _limit: float) -> None:
@@ -44,7 +41,7 @@ def register(root: Path, path: Path, _limit: float) -> None:
 
 def unregister(root: Path) -> None:
     """Take it back, where it is registered. Raises LoadFailed."""
-    path = next((path for name in REGISTERED if (path := root / name).exists()), None)
+    path = _attribute(root)
     try:
         if path is not None and read_fadump(root).registered:
             _write(path, b"0")

@@ -13,7 +13,7 @@ from kdumphpd.kernel.limits import Limits
 from kdumphpd.kernel.loaded import elfcorehdr_is_sized
 from kdumphpd.load.command import KEXEC, KexecCommand
 from kdumphpd.load.method import Kind, Method
-from kdumphpd.load.run import CommandFailed, LoadFailed, run, run_when_free
+from kdumphpd.load.run import CommandFailed, run, run_when_free
 
 log = journal.logger()
 
@@ -82,6 +82,3 @@ def load(argv: Sequence[str], limit: float) -> None:
         # and every other one leaves the machine without an image for longer.
         log.warning(f"{error}; trying again")
         run_when_free(argv, limit)
-
-
-__all__ = ["Abilities", "LoadFailed", "abilities", "load", "methods"]

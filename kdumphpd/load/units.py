@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kdumphpd.load.run import LoadFailed, run
+from kdumphpd.load.run import SYSTEMCTL, SYSTEMCTL_LIMIT, LoadFailed, run
 
-SYSTEMCTL_LIMIT = 25.0  # seconds; systemd's own for a call
 PAUSE = 0.1  # seconds
 
 AT_WORK = frozenset({"activating", "deactivating", "reloading", "refreshing"})
@@ -50,7 +49,7 @@ def read(units: Sequence[str], ask: Callable[[Sequence[str], float], str] = run)
     if not units:
         return ()
     try:
-        answer = ask(["systemctl", "show", f"--property={PROPERTIES}", *units], SYSTEMCTL_LIMIT)
+        answer = ask([SYSTEMCTL, "show", f"--property={PROPERTIES}", *units], SYSTEMCTL_LIMIT)
     except LoadFailed:
         return None
     blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in answer.split("\n\n")]

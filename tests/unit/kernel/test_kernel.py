@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.image.blocks import block_size
 from kdumphpd.kernel import loaded
 from kdumphpd.kernel.crash_hotplug import (
     SECOND_READ_PAUSE,
@@ -20,7 +19,7 @@ from kdumphpd.kernel.crash_hotplug import (
 )
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import RECHECKS, crash_loaded, elfcorehdr_is_sized, image_loaded, reservation
-from kdumphpd.sysfs import MAX_ATTRIBUTE, read_attribute, read_flag
+from kdumphpd.sysfs import MAX_ATTRIBUTE, block_size, read_attribute, read_flag
 from tests.unit.trees import CPU_HOTPLUG, CRASH_LOADED, MEMORY_HOTPLUG, OLD_CRASH_LOADED, kernel, opened, put
 
 

@@ -142,7 +142,7 @@ def test_a_failure_is_red_and_green_after_it_was_fixed(listener: Listener) -> No
 
 def test_a_deferred_reload_is_red_until_then(listener: Listener) -> None:
     listener.monitor.send(*DIMM)
-    listener.answer(Result(Outcome.DEFERRED, detail="2 GiB missing", armed=True, wait=0.2))
+    listener.answer(Result(Outcome.DEFERRED, detail="2 GiB missing", armed=True, wait=1.0))
     assert not listener.state.healthy
     assert listener.state.deferred_until
     assert "a deferred reload" in listener.loop.unfinished()
