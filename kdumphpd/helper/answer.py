@@ -15,7 +15,8 @@ def note(record: Record, observed: Observation, decision: Decision) -> None:
         record.improved = ""  # the next one that can't be read is another one all the same
         return
     if observed.image and observed.identity != record.image:
-        record.image, record.method = observed.identity, ""
+        # One that was not read when we loaded it has been given no identity then.
+        record.image, record.method = observed.identity, "" if record.image else record.method
     if observed.settled:
         record.kernel_updates = observed.updatable
     if decision.describes:

@@ -180,3 +180,13 @@ def test_a_change_that_could_not_be_loaded_is_not_taken_for_described_later(worl
     assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
     assert world.describes
     assert ask(world, Request.CHECK).reason is Reason.UNCHANGED
+
+
+def test_an_image_of_ours_that_is_read_only_later_is_still_ours(world: World) -> None:
+    world.hotpluggable, world.readable = True, False
+    world.image = world.new_image(updatable=True, safe=False)
+    assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+    world.readable = True  # as with verify.image = "in-doubt", while events arrive
+    assert ask(world, Request.UPDATE_UNSETTLED).outcome is Outcome.CURRENT
+    world.readable = False
+    assert ask(world, Request.UPDATE).outcome is Outcome.UNVERIFIED
