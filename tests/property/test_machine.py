@@ -205,6 +205,8 @@ class Model(RuleBasedStateMachine):
         if kernel.image is not None and known is not None:
             # Where it can't be read, what an earlier one described is taken for what this one does.
             kernel.image.elusive = known != kernel.fingerprint()
+        if kernel.image is not None and safe != self.machine.distribution.safe:
+            kernel.image.elusive = True  # and for as safe as what the loader would load
         # What is stopped and started again within one request may be unloaded by that: it has seen the stop.
         self.machine.wanted = None if self.machine.stopped_meanwhile else True
 
