@@ -43,7 +43,7 @@ def load_kept(root: Path, kept: Path) -> Config:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     config = _read_all(root, paths)
-    draft = kept.with_suffix(".new")
+    draft = kept.with_suffix(f".{os.getpid()}")  # another request may do the same
     try:
         draft.write_text(json.dumps({"files": stamp, "config": dataclasses.asdict(config)}))
         draft.replace(kept)

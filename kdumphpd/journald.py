@@ -62,7 +62,9 @@ def encode(entry: Mapping[str, str]) -> bytes:
     """One datagram: "NAME=value", and where the value has several lines its length as 64 bits before it."""
     pieces = []
     for name, text in entry.items():
-        value = text.encode(errors="replace")[:MAX_VALUE]
+        value = text.encode(errors="replace")
+        if len(value) > MAX_VALUE:
+            value = value[:MAX_VALUE].decode(errors="ignore").encode()  # no half character: journalctl shows a blob
         if b"\n" in value:
             pieces.append(name.encode() + b"\n" + len(value).to_bytes(8, "little") + value + b"\n")
         else:

@@ -11,14 +11,15 @@ def note(record: Record, observed: Observation, decision: Decision) -> None:
     """Write down what an observation says of the loaded image, where nothing was loaded."""
     record.pending = None  # there is an image, or there shall be none
     if not observed.loaded:
-        record.machine, record.image, record.method, record.kernel_updates = None, "", "", False
-        record.improved = ""  # the next one that can't be read is another one all the same
+        record.forget_image()
         return
     if observed.image and observed.identity != record.image:
         # One that was not read when we loaded it has been given no identity then.
         record.image, record.method = observed.identity, "" if record.image else record.method
     if observed.settled:
         record.kernel_updates = observed.updatable
+    if decision.describes or observed.readable:
+        record.overtaken = False
     if decision.describes:
         record.machine = observed.machine or record.machine
     if decision.action is Action.NOTHING and observed.readable:

@@ -10,6 +10,7 @@ from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.run import LoadFailed
+from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Reason
 
 log = journal.logger()
@@ -140,3 +141,13 @@ def shares_a_fault(before: Observation, after: Observation) -> bool:
     What is wrong after it alone has happened while it ran.
     """
     return after.verdict.shares_a_fault(before.verdict)
+
+
+def say_lost_keys(before: Observation, after: Observation) -> None:
+    had = before.image is not None and before.image.kimage.crypt_keys
+    if had and after.image is not None and not after.image.kimage.crypt_keys:
+        log.error(
+            "the old kdump image had the keys of an encrypted dump target, and the new one has none: a dump to that "
+            "target fails. Restart the distribution's kdump service, which saves them again",
+            id=MessageId.RELOAD_FAILED,
+        )

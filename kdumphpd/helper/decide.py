@@ -7,6 +7,7 @@ from enum import StrEnum
 from kdumphpd.config import Config
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import UNREAD, Record, digest
+from kdumphpd.image.cmdline import missing
 from kdumphpd.image.fingerprint import Change, Fingerprint, change
 from kdumphpd.image.verdict import UNSAFE, ImageState
 from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
@@ -52,7 +53,8 @@ def decide(
         return Decision(Action.RELOAD, Reason.PENDING)
     if not observed.readable:
         decision = _by_changes(observed, record, request)
-        if decision.action is Action.NOTHING and lacking and record.method not in APPENDING:
+        whole = config.reload.append == "auto" or not missing(config.reload.append)
+        if decision.action is Action.NOTHING and lacking and not (whole and record.method in APPENDING):
             if record.improved != UNREAD:
                 return Decision(Action.RELOAD, Reason.UNSAFE, UNSAFE.format(lacking))
             return Decision(Action.UNRESOLVED, Reason.UNSAFE, UNSAFE.format(lacking), describes=decision.describes)

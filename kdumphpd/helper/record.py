@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kdumphpd import fields
 from kdumphpd.image.fingerprint import Fingerprint
+from kdumphpd.load.units import States
 from kdumphpd.runtime import MAX_RECORD, RECORD
 
 UNREAD = "unread"
@@ -33,6 +34,10 @@ class Pending:
     """A reload that has begun. Written before the image is touched; gone once one is loaded again."""
 
     units: tuple[Unit, ...] = ()  # empty: systemd did not answer
+
+    @classmethod
+    def noted(cls, units: States) -> "Pending":
+        return cls(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()))
 
 
 @dataclass
@@ -79,6 +84,11 @@ class Record:
 
     # Device, inode, size and times of kernel and initrd at the last load that worked, by path.
     files: dict[str, list[int]] = field(default_factory=dict)
+
+    def forget_image(self) -> None:
+        """It is gone, and the next one is another one."""
+        self.machine, self.overtaken, self.kernel_updates = None, False, False
+        self.image = self.method = self.improved = self.unresolved = self.reported = ""
 
 
 def read(root: Path) -> Record:

@@ -13,20 +13,20 @@ from kdumphpd.helper.answer import left_alone, note
 from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, changed_since, decide
 from kdumphpd.helper.observe import Observation
-from kdumphpd.helper.record import UNREAD, Pending, Record, Unit, digest
+from kdumphpd.helper.record import UNREAD, Pending, Record, digest
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.method import Kind, Method
+from kdumphpd.load.recording import LeftNothing
 from kdumphpd.load.run import LoadFailed, NotReady
-from kdumphpd.load.units import UnitState
+from kdumphpd.load.units import States
 from kdumphpd.messages import BECAUSE, MessageId
 from kdumphpd.protocol import Outcome, Reason, Request, Result
 
 log = journal.logger()
 
-Units = tuple[UnitState, ...] | None  # None: systemd did not answer
 
 # The machine changed while the image was loaded: its uevents, or this, bring the next request.
 SOON = 1.0  # seconds
@@ -51,8 +51,8 @@ class ReloadOperations(LoadOperations, Protocol):
     def lacking(self) -> str: ...
     def limits(self) -> Limits: ...
     def loader(self) -> LoaderChoice: ...
-    def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, Units]: ...
-    def changed(self, loader: LoaderChoice, before: Units) -> tuple[bool, bool]: ...
+    def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, States]: ...
+    def changed(self, loader: LoaderChoice, before: States) -> tuple[bool, bool]: ...
     def methods(
         self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
     ) -> list[Method]: ...
@@ -138,7 +138,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
     if decision.action is not Action.RELOAD:
         return _overtaken(run, decision, before)
-    methods = _wanted(system.methods(loader, limits, run.say), decision, before)
+    methods = _wanted(_methods(run, loader, limits, units), decision, before)
     log.info(f"reloading the kdump image: {decision.detail or BECAUSE[decision.reason]}")
     if before.loaded and not system.is_loaded():  # unloaded while the loader was asked, and not by us
         return _overtaken(run, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), before)
@@ -152,7 +152,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
         first = units
         try:
             _, units = system.wait_until_idle(loader)
-            methods = system.methods(loader, limits, run.say, renew=True)
+            methods = _methods(run, loader, limits, units, renew=True)
             now = system.machine()
             done, again = _load(run, methods, decision, before, units)
         except LoadFailed as error:
@@ -171,6 +171,16 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     return result
 
 
+def _methods(
+    run: Reload, loader: LoaderChoice, limits: Limits, units: States, *, renew: bool = False
+) -> list[Method]:
+    try:
+        return run.system.methods(loader, limits, run.say, renew=renew)
+    except LeftNothing:  # by asking for them
+        run.record.pending = Pending.noted(units)
+        raise
+
+
 def _wanted(methods: list[Method], decision: Decision, before: Observation) -> list[Method]:
     """The distribution's own reload makes an image as unsafe or as little updatable as the one that it takes down."""
     if decision.reason in IMPROVEMENTS and before.loaded:
@@ -187,13 +197,13 @@ def _overtaken(run: Reload, decision: Decision, observed: Observation) -> Result
 
 
 def _load(
-    run: Reload, methods: Sequence[Method], decision: Decision, before: Observation, units: Units
+    run: Reload, methods: Sequence[Method], decision: Decision, before: Observation, units: States
 ) -> tuple[Attempt, Measured]:
     """Note that a reload is pending, and load. Raises LoadFailed where it can't be noted and an image is loaded."""
     system, record = run.system, run.record
     record.keys_reused = True  # before it is: nobody else would put it back
     if record.pending is None:
-        record.pending = Pending(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()))
+        record.pending = Pending.noted(units)
     if not system.save(record) and system.is_loaded():
         record.pending = None
         raise LoadFailed(
@@ -214,8 +224,8 @@ def _unload(run: Reload, loader: LoaderChoice) -> Result:
     """The operator has stopped the unit while ours loaded, so no image shall be loaded."""
     if run.system.is_loaded():
         run.system.unload(loader)
-    run.record.pending = run.record.machine = None
-    run.record.improved = ""
+    run.record.pending = None
+    run.record.forget_image()
     detail = "the distribution's unit was stopped meanwhile, so it was unloaded as asked"
     log.info(f"no kdump image is loaded: {detail}")
     return Result(Outcome.NOT_LOADED, reason=Reason.UNLOADED, detail=detail, armed=run.system.is_loaded())
@@ -265,7 +275,7 @@ def _conclude(
         detail = seen.verdict.sentence()
         again = decision.reason is not Reason.UNSAFE
         outcome, wait = (Outcome.DEFERRED, SOON) if again else (Outcome.UNSAFE, 0.0)
-    _say_lost_keys(before, seen)
+    attempt.say_lost_keys(before, seen)
     return _measured(
         meter,
         Result(
@@ -281,13 +291,3 @@ def _conclude(
 
 def _measured(meter: Measured, result: Result) -> Result:
     return replace(result, seconds=meter.seconds, unprotected=meter.unprotected)
-
-
-def _say_lost_keys(before: Observation, after: Observation) -> None:
-    had = before.image is not None and before.image.kimage.crypt_keys
-    if had and after.image is not None and not after.image.kimage.crypt_keys:
-        log.error(
-            "the old kdump image had the keys of an encrypted dump target, and the new one has none: a dump to that "
-            "target fails. Restart the distribution's kdump service, which saves them again",
-            id=MessageId.RELOAD_FAILED,
-        )

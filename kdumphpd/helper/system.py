@@ -10,7 +10,7 @@ from pathlib import Path
 from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper import observe, record
-from kdumphpd.helper.lock import PATIENCE, Busy, asking_lock
+from kdumphpd.helper.asking import Asking
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.image.cmdline import missing
@@ -22,18 +22,13 @@ from kdumphpd.kernel.loaded import armed_now, image_loaded, reservation
 from kdumphpd.load import choose, crypt_keys, files, recording, run, units
 from kdumphpd.load.command import KexecCommand
 from kdumphpd.load.method import Method
-from kdumphpd.load.recording import Bypassed, Recipe, Recording
+from kdumphpd.load.recording import Recording
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.load.unprotected import Meter
-from kdumphpd.runtime import RECORD, RECORDING, UNASKABLE
+from kdumphpd.runtime import RECORD
 
 log = journal.logger()
-
-# A loader that is asked may find that an initrd is due and build it. The old image is there meanwhile.
-RECORDING_LIMIT = 3600.0  # seconds
-
-ASKED_INTERVAL = 0.02  # seconds between two looks at whether the image is still there meanwhile
 
 # Longer than that no unit of the distribution's is waited for: the old image is there, and the request is made again.
 UNIT_LIMIT = 600.0  # seconds
@@ -119,28 +114,30 @@ class RealSystem:
         self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
     ) -> list[Method]:
         def recorded() -> Recording:
-            return self._recording(loader, say, renew=renew)
+            return Asking(self.root, loader).answer(say, renew=renew)
 
         armed = self.is_loaded_now()
         return choose.methods(self.root, self.config, loader, limits, recorded, self._append, armed=armed)
 
     def prepare(self) -> bool:
-        """Record ahead of need what the distribution's loader would run; whether that was not known. Never fails."""
+        """Ask the distribution's loader ahead of need; whether that may change a decision. Never fails."""
+        before = self.lacking()
         try:
             loader = self.loader()
-            if loader not in choose.DISTRIBUTIONS or self._fresh(loader):
-                return False
-            self.wait_until_idle(loader)
-            self._recording(loader, lambda _: None, patience=0.0)
+            if loader in choose.DISTRIBUTIONS:
+                Asking(self.root, loader).ahead(lambda: self.wait_until_idle(loader)[1])
         except (LoadFailed, OSError) as error:
             log.info(f"what the distribution's loader would load is not known: {error}")
-            return False
-        return True
+        return self.lacking() != before
 
     def lacking(self) -> str:
         """What the capture kernel's command line lacks by what is recorded; empty for nothing, or nothing known."""
-        kept = recording.load_kept(self.root, RECORDING)
-        return missing(kept.command.command_line or "") if kept and memory_hotplug(self.root) else ""
+        try:
+            loader = self.loader()
+        except LoadFailed:
+            return ""
+        known = Asking(self.root, loader).fresh() if loader in choose.DISTRIBUTIONS else None
+        return missing(known.command.command_line or "") if known and memory_hotplug(self.root) else ""
 
     def check(self, method: Method, known: Mapping[str, list[int]]) -> dict[str, list[int]]:
         if method.kernel is None:
@@ -173,64 +170,6 @@ class RealSystem:
         if wanted != "auto":
             return wanted
         return missing(command.command_line or "") if memory_hotplug(self.root) else ""
-
-    def _fresh(self, loader: LoaderChoice) -> Recording | None:
-        """What is recorded, unless it may be old."""
-        kept = recording.load_kept(self.root, RECORDING)
-        return kept if kept and recording.is_fresh(self.root, choose.DISTRIBUTIONS[loader].recipe, kept) else None
-
-    def _recording(
-        self, loader: LoaderChoice, say: Callable[[str], None], *, renew: bool = False, patience: float = PATIENCE
-    ) -> Recording:
-        """What the distribution's loader would run. Raises LoadFailed."""
-        if not renew and (kept := self._fresh(loader)):
-            return kept
-        try:
-            lock = asking_lock(self.root, patience)
-        except (Busy, OSError) as error:
-            raise LoadFailed(f"cannot ask {loader} what it would load: {error}") from error
-        try:
-            # Whoever had the lock may have asked.
-            return (None if renew else self._fresh(loader)) or self._ask(loader, say)
-        finally:
-            lock.release()
-
-    def _ask(self, loader: LoaderChoice, say: Callable[[str], None]) -> Recording:
-        recipe = choose.DISTRIBUTIONS[loader].recipe
-        if why := self._unaskable(recipe):
-            raise LoadFailed(f"{loader} is not asked, for it {why}")
-        say(f"asking {loader} what it would load")
-        before = self.is_loaded()
-        meter = Meter(self.root, ASKED_INTERVAL)
-        try:
-            with meter:
-                fresh = recording.record(self.root, recipe, RECORDING_LIMIT)
-        except Bypassed as error:
-            if not (before and meter.unprotected):
-                raise
-            why = f"took the image down for {meter.unprotected:.1f} s although it was only asked what it loads"
-            with suppress(OSError):
-                (self.root / UNASKABLE).write_text(why)
-            if not self.is_loaded():
-                choose.load(self.root, loader)
-            raise LoadFailed(f"{loader} {why}: {error}") from error
-        try:
-            recording.keep(self.root, RECORDING, fresh)
-        except OSError as error:
-            log.warning(
-                f"cannot write {self.root / RECORDING}: {error.strerror}; the loader is asked again next time"
-            )
-        return fresh
-
-    def _unaskable(self, recipe: Recipe) -> str:
-        """Why the loader is not to be asked, until it is another one; empty where it may be."""
-        path = self.root / UNASKABLE
-        try:
-            since, why = path.stat().st_mtime_ns, path.read_text()
-        except OSError:
-            return ""
-        inputs = recording.read_inputs(self.root, recipe).values()
-        return why if all(file is None or file.ctime_ns < since for file in inputs) else ""
 
 
 def resume(root: Path, known: Record) -> None:

@@ -4,7 +4,6 @@
 import contextlib
 import selectors
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -26,12 +25,6 @@ class Asker(Protocol):
         """A helper that had answered has ended."""
 
 
-@dataclass
-class _Ready:
-    opened: float  # when the burst began that it is for
-    conversation: Conversation
-
-
 class Helper:
     """The conversations with it, their descriptors in `selector` with the method to call as data."""
 
@@ -40,8 +33,9 @@ class Helper:
         self._selector = selector
         self._asker = asker
         self._conversation: Conversation | None = None
-        self._ready: _Ready | None = None
-        self._preparing: Conversation | None = None
+        self._ready: Conversation | None = None
+        self._ready_for: float | None = None  # when the burst began
+        self._preparing: set[Conversation] = set()
 
     @property
     def at_work(self) -> bool:
@@ -51,18 +45,19 @@ class Helper:
     @property
     def preparing(self) -> bool:
         """A helper that has answered may be asking the loader what it would load, which the loader's files show."""
-        return self._preparing is not None
+        return bool(self._preparing)
 
     def get_ready(self, opened: float) -> None:
         """Have a helper started while the burst of this moment settles: that takes longer than what it then does.
 
         Once a burst: of one that goes on for long a second more or less is nothing.
         """
-        if self._ready and self._ready.opened == opened:
+        if self._ready_for == opened:
             return
         self._drop_ready()
+        self._ready_for = opened
         with contextlib.suppress(HelperUnavailable):  # it is said when it is asked
-            self._ready = _Ready(opened, Conversation(self._root))
+            self._ready = Conversation(self._root)
 
     def request(self, request: Request) -> None:
         """Begin. Raises HelperUnavailable."""
@@ -79,14 +74,14 @@ class Helper:
     def close(self) -> None:
         self.give_up()
         self._drop_ready()
-        self._end_preparing()
+        for conversation in list(self._preparing):
+            self._end_preparing(conversation)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _asked(self, request: Request) -> Conversation:
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            conversation = ready.conversation
+        conversation, self._ready = self._ready, None
+        if conversation is not None:
             # It waits no longer than that; and should it have died, another one is as good.
             if time.monotonic() < conversation.connected + REQUEST_TIMEOUT / 2:
                 with contextlib.suppress(HelperUnavailable):
@@ -101,38 +96,41 @@ class Helper:
         if conversation is not self._conversation:
             return  # it was given up in this turn
         try:
-            for message in conversation.receive():
-                if isinstance(message, Result):
-                    self._let_prepare(conversation)
-                    self._asker.answered(message)
-                    return
+            messages = conversation.receive()
         except HelperUnavailable as error:
             self.give_up()
             self._asker.unanswered(str(error))
+            return
+        for message in messages:
+            if self._conversation is not conversation:
+                self._heard_afterwards(message)
+            elif isinstance(message, Result):
+                # Until it hangs up it may go on.
+                self._conversation = None
+                self._preparing.add(conversation)
+                self._selector.modify(conversation, selectors.EVENT_READ, partial(self._afterwards, conversation))
+                self._asker.answered(message)
 
-    def _let_prepare(self, conversation: Conversation) -> None:
-        self._end_preparing()
-        self._preparing, self._conversation = conversation, None
-        self._selector.modify(conversation, selectors.EVENT_READ, partial(self._receive_afterwards, conversation))
-
-    def _receive_afterwards(self, conversation: Conversation) -> None:
-        if conversation is not self._preparing:
+    def _afterwards(self, conversation: Conversation) -> None:
+        if conversation not in self._preparing:
             return
         try:
             for message in conversation.receive():
-                if isinstance(message, Progress):
-                    self._asker.learned(message.step)
+                self._heard_afterwards(message)
         except HelperUnavailable:  # that is its end
-            self._end_preparing()
+            self._end_preparing(conversation)
             self._asker.prepared()
 
-    def _end_preparing(self) -> None:
-        if self._preparing is not None:
-            self._selector.unregister(self._preparing)
-            self._preparing.close()
-            self._preparing = None
+    def _heard_afterwards(self, message: Progress | Result) -> None:
+        if isinstance(message, Progress):
+            self._asker.learned(message.step)
+
+    def _end_preparing(self, conversation: Conversation) -> None:
+        self._preparing.discard(conversation)
+        self._selector.unregister(conversation)
+        conversation.close()
 
     def _drop_ready(self) -> None:
         if self._ready is not None:
-            self._ready.conversation.close()
+            self._ready.close()
             self._ready = None

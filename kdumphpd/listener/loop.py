@@ -144,7 +144,7 @@ class Loop:
             self._marks = dataclasses.replace(marks, units=self._marks.units)  # other changes are our own doing
             return
         if self._helper.preparing:
-            self._marks = dataclasses.replace(self._marks, files=marks.files)  # the loader that is asked writes them
+            self._marks = watch.seen_of_loader(self._marks, marks)
         if marks.loaded is False and self._marks.loaded is not False:
             marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
         found = watch.difference(self._marks, marks)
@@ -163,12 +163,12 @@ class Loop:
         now = time.monotonic()
         loaded = watch.confirmed(self._root)
         self._see(loaded, now)
-        if loaded is False and not self._schedule.pending:
-            result = Result(Outcome.NOT_LOADED)
-            if ask.request is not Request.CHECK or self.state.checks:
-                self._schedule.skip(now)
-                self._report(ask, result)
-                return
+        # Once the helper has been told that the image is gone, there is nothing more for it to know.
+        told = self.state.last_check is not None and self.state.last_check.outcome == Outcome.NOT_LOADED
+        if loaded is False and not self._schedule.pending and told:
+            self._schedule.skip(now)
+            self._report(ask, Result(Outcome.NOT_LOADED))
+            return
         try:
             self._helper.request(ask.request)
         except HelperUnavailable as error:
@@ -221,7 +221,7 @@ class Loop:
         self._schedule.replaced(what, time.monotonic(), routine=True)
 
     def prepared(self) -> None:
-        self._marks = dataclasses.replace(self._marks, files=watch.read_marks(self._root).files)
+        self._marks = watch.seen_of_loader(self._marks, watch.read_marks(self._root))
 
     # --- reporting -----------------------------------------------------------------------------------------------
 

@@ -39,6 +39,11 @@ def read_marks(root: Path) -> Marks:
     return Marks(_loaded(root), tuple(_link(root, unit) for unit in UNITS), tuple(_stamp(root, p) for p in FILES))
 
 
+def seen_of_loader(before: Marks, now: Marks) -> Marks:
+    """`before`, with the files as they are now that a loader writes which is only asked. Ours it does not write."""
+    return Marks(before.loaded, before.units, (*now.files[:-1], before.files[-1]))
+
+
 class Difference(NamedTuple):
     """What somebody else has done in between, in words; whether that was certainly a load or an unload."""
 

@@ -43,6 +43,10 @@ class LoaderFailed(LoadFailed):
     """The loader itself ended in failure before it named what it would load."""
 
 
+class LeftNothing(LoaderFailed):
+    """It has taken the image down although it was only asked, and did not put it back."""
+
+
 class Bypassed(LoadFailed):
     """The loader has run and not called the recorder once: it has a kexec of its own, or none to call."""
 

@@ -84,6 +84,11 @@ def test_a_value_that_is_too_long_is_cut(client: Journald, peer: Peer) -> None:
     assert peer.entries() == [{"MESSAGE": "x" * MAX_VALUE}]
 
 
+def test_nor_is_a_character_cut_in_half(client: Journald, peer: Peer) -> None:
+    client.send({"MESSAGE": "x" + "é" * MAX_VALUE})
+    assert peer.entries() == [{"MESSAGE": "x" + "é" * ((MAX_VALUE - 1) // 2)}]
+
+
 def test_a_journald_that_does_not_read_stops_nobody_and_what_is_missing_is_said(client: Journald, peer: Peer) -> None:
     for number in range(2000):  # net.unix.max_dgram_qlen takes a few; the others would wait for ever
         client.send({"MESSAGE": str(number)})

@@ -5,7 +5,7 @@ from kdumphpd.listener import watch
 from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, Ask, Schedule
 from kdumphpd.listener.watch import FILES, Marks
-from kdumphpd.protocol import Outcome, Request, Result
+from kdumphpd.protocol import Outcome, Result
 from kdumphpd.runtime import reload_pending
 from tests.property.model.machine import Machine
 from tests.property.model.surroundings import HelperUnavailable, Hung
@@ -122,7 +122,8 @@ class Listener:
     def _ask(self, ask: Ask) -> None:
         self._see()
         loaded = self.machine.kernel.image is not None
-        if not loaded and not self.schedule.pending and (ask.request is not Request.CHECK or self.checks):
+        told = self.last is not None and self.last.outcome is Outcome.NOT_LOADED
+        if not loaded and not self.schedule.pending and told:
             self.schedule.skip(self.now)
             self.last = Result(Outcome.NOT_LOADED)
             return

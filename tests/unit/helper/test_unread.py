@@ -190,3 +190,37 @@ def test_an_image_of_ours_that_is_read_only_later_is_still_ours(world: World) ->
     assert ask(world, Request.UPDATE_UNSETTLED).outcome is Outcome.CURRENT
     world.readable = False
     assert ask(world, Request.UPDATE).outcome is Outcome.UNVERIFIED
+
+
+def test_what_was_overtaken_is_forgotten_with_the_image(world: World) -> None:
+    world.readable, world.record.overtaken, world.image = False, True, None
+    ask(world, Request.CHECK)
+    world.restart(updatable=True, safe=True)
+    ask(world, Request.CHECK)
+    world.online(2)
+    assert (ask(world).outcome, world.loads) == (Outcome.UNVERIFIED, [])
+
+
+def test_and_when_the_image_is_read_as_right(world: World) -> None:
+    world.record.overtaken = True
+    assert ask(world, Request.CHECK).outcome is Outcome.CURRENT
+    world.readable = False
+    world.online(2)
+    assert (ask(world).outcome, world.loads) == (Outcome.UNVERIFIED, [])
+
+
+def test_what_could_not_be_loaded_is_forgotten_with_the_image(world: World) -> None:
+    world.kernel_can = world.readable = world.has_loader = False
+    world.online(2)
+    assert ask(world).outcome is Outcome.FAILED
+    world.image = None
+    assert ask(world, Request.CHECK).outcome is Outcome.NOT_LOADED
+    world.image = world.new_image(updatable=False, safe=True)
+    assert ask(world, Request.CHECK).outcome is Outcome.CURRENT
+
+
+def test_an_image_of_ours_that_lacks_it_all_the_same_is_unsafe(world: World) -> None:
+    world.hotpluggable, world.readable = True, False
+    world.record.method, world.record.improved, world.record.machine = "kexec_load", "unread", world.fingerprint()
+    assert ask(world, Request.CHECK, Config(reload=ReloadConfig(append="foo"))).outcome is Outcome.UNSAFE
+    assert ask(world, Request.CHECK).outcome is Outcome.UNVERIFIED

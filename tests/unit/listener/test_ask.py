@@ -127,17 +127,44 @@ def test_what_a_helper_learns_after_its_answer_is_heard_and_another_can_be_asked
     assert peer.heard[3:] == [Outcome.CURRENT]
 
 
-def test_an_answer_ends_what_an_earlier_helper_may_still_tell(peer: Peer) -> None:
+def test_each_is_heard_until_it_hangs_up_whoever_has_answered_since(peer: Peer) -> None:
     clients = []
     for _ in range(2):
         peer.helper.request(Request.CHECK)
         clients.append(peer.accept())
         clients[-1].sendall(encode(CURRENT))
         peer.turn()
-    assert peer.heard == [Outcome.CURRENT] * 2
+    clients[1].close()
+    peer.turn()
+    assert peer.heard == [Outcome.CURRENT, Outcome.CURRENT, "the end"]
     assert peer.helper.preparing
-    for client in clients:
-        client.close()
+    clients[0].sendall(encode(Progress("the loader was asked")))
+    clients[0].close()
+    peer.turn()
+    peer.turn()
+    assert peer.heard[3:] == ["the loader was asked", "the end"]
+    assert not peer.helper.preparing
+
+
+def test_what_arrives_together_with_the_answer_is_heard(peer: Peer) -> None:
+    peer.helper.request(Request.CHECK)
+    with peer.accept() as client:
+        client.sendall(encode(CURRENT) + encode(Progress("the loader was asked")))
+        peer.turn()
+        assert peer.heard == [Outcome.CURRENT, "the loader was asked"]
+
+
+def test_one_attempt_to_get_a_helper_ready_is_enough_for_a_burst(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[Path] = []
+
+    def refused(root: Path) -> None:
+        attempts.append(root)
+        raise HelperUnavailable("no helper")
+
+    monkeypatch.setattr(ask, "Conversation", refused)
+    for _ in range(3):
+        peer.helper.get_ready(1.0)
+    assert len(attempts) == 1
 
 
 def test_a_helper_that_hangs_up_is_unavailable_and_one_that_is_given_up_says_nothing_more(peer: Peer) -> None:
