@@ -5,12 +5,11 @@ Exit status: that of `kdumphpctl verify`. What can't be read is not shown, and t
 """
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from kdumphpd.cli.text import plain
-from kdumphpd.cli.verify import EXIT, add_arguments
+from kdumphpd.cli.output import Row, field, show
+from kdumphpd.cli.verify import EXIT, add_arguments, word
 from kdumphpd.ids import IdSet
 from kdumphpd.image.examine import examine
 from kdumphpd.image.fdt import Fdt
@@ -23,35 +22,32 @@ __all__ = ["add_arguments", "run"]
 
 def run(options: argparse.Namespace, root: Path) -> int:
     image, verdict = examine(root, root / LAYOUT)
-    if options.json:
-        print(json.dumps({"image": image.to_dict() if image else None, "verdict": verdict.to_dict()}, indent=1))
-    else:
-        lines = [*_lines(image)] if image else []
-        lines.append(f"{'verdict':<14}{verdict.state.replace('_', ' ')}: {verdict.sentence()}")
-        print("\n".join(map(plain, lines)))
+    lines = [*_lines(image)] if image else []
+    lines.append(field("verdict", word(verdict.state), f": {verdict.sentence()}"))
+    show(options, {"image": image.to_dict() if image else None, "verdict": verdict.to_dict()}, lines)
     return EXIT[verdict.state]
 
 
-def _lines(image: Image) -> Iterable[str]:
+def _lines(image: Image) -> Iterable[Row]:
     kimage = image.kimage
-    yield f"{'loaded with':<14}{'kexec_file_load' if kimage.file_mode else 'kexec_load'}"
+    yield field("loaded with", "kexec_file_load" if kimage.file_mode else "kexec_load")
     bits = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in kimage.hotplug_bits.items())
-    yield f"{'hotplug':<14}{_hotplug(image)}{f' ({bits})' if bits else ''}"
+    yield field("hotplug", _hotplug(image), f" ({bits})" if bits else "")
     yield from _table("reserved", map(str, image.reservation))
     yield from _table(
         "segments", (f"{segment.range}, {format_size(segment.bufsz)} of it loaded" for segment in kimage.segments)
     )
     if image.elfcorehdr:
         yield from _table("memory", map(str, image.elfcorehdr.loads))
-        yield f"{'notes':<14}{len(image.elfcorehdr.notes)}"
+        yield field("notes", str(len(image.elfcorehdr.notes)))
     if image.fdt:
-        yield f"{'FDT CPUs':<14}{_cpus(image.fdt)}"
+        yield field("FDT CPUs", _cpus(image.fdt))
     if image.unreserved:
         free = format_size(sum(r.size for r in image.unreserved))
-        yield f"{'not reserved':<14}{free} of the elfcorehdr segment: what the kernel writes there may be lost"
+        yield field("not reserved", f"{free} of the elfcorehdr segment: what the kernel writes there may be lost")
     if image.command_line is not None:
-        yield f"{'command line':<14}{image.command_line}"
-    yield f"{'identity':<14}{image.identity}"
+        yield field("command line", image.command_line)
+    yield field("identity", image.identity)
 
 
 def _hotplug(image: Image) -> str:
@@ -68,7 +64,7 @@ def _cpus(fdt: Fdt) -> str:
     return f"{IdSet(fdt.hw_ids)}, room for {fdt.room} more nodes"
 
 
-def _table(title: str, rows: Iterable[str]) -> Iterable[str]:
+def _table(title: str, rows: Iterable[str]) -> Iterable[Row]:
     for row in rows:
-        yield f"{title:<14}{row}"
+        yield field(title, row)
         title = ""

@@ -7,52 +7,43 @@ told, for the helper gave no result.
 
 import argparse
 import dataclasses
-import json
 import os
-import sys
 from pathlib import Path
 
 from kdumphpd import client, messages
-from kdumphpd.cli.text import plain
+from kdumphpd.cli import exits
+from kdumphpd.cli.output import fail, field, note, show
 from kdumphpd.protocol import Outcome, Request
 
 PATIENCE = 3 * 3600.0 + 60.0  # seconds; the helper's own limit
 
 EXIT = {
-    Outcome.CURRENT: 0,
-    Outcome.UNVERIFIED: 0,
-    Outcome.RELOADED: 0,
-    Outcome.NOT_LOADED: 3,
-    Outcome.BUSY: 4,
-    Outcome.REFUSED: 4,
+    Outcome.CURRENT: exits.ARMED,
+    Outcome.UNVERIFIED: exits.ARMED,
+    Outcome.RELOADED: exits.ARMED,
+    Outcome.NOT_LOADED: exits.NOT_LOADED,
+    Outcome.BUSY: exits.UNKNOWN,
+    Outcome.REFUSED: exits.UNKNOWN,
 }
-WRONG, UNKNOWN = 1, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--now", action="store_true", help="also where the rate limit would defer a reload")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
     if os.geteuid() != 0:
-        print("kdumphpctl rearm has to be run as root: only root may load a kdump image", file=sys.stderr)
-        return UNKNOWN
-
-    def progress(step: str) -> None:
-        print(f"… {plain(step)}", file=sys.stderr if options.json else sys.stdout, flush=True)
-
+        fail("rearm has to be run as root: only root may load a kdump image")
+        return exits.UNKNOWN
     request = Request.REARM_NOW if options.now else Request.REARM
     try:
-        result = client.ask(root, request, PATIENCE, progress)
+        result = client.ask(root, request, PATIENCE, lambda step: note(options, f"... {step}"))
     except client.HelperUnavailable as error:
-        print(plain(f"kdumphpctl: {error}"), file=sys.stderr)
-        return UNKNOWN
+        fail(str(error))
+        return exits.UNKNOWN
     except KeyboardInterrupt:
-        print("kdumphpctl: not waiting for the result; the helper goes on by itself", file=sys.stderr)
-        return UNKNOWN
-    if options.json:
-        print(json.dumps(dataclasses.asdict(result), indent=1))
-    else:
-        print(plain(messages.what_was_done(result, changed=False)[1]))
-    return EXIT.get(result.outcome, WRONG)
+        fail("not waiting for the result; the helper goes on by itself")
+        return exits.UNKNOWN
+    sentence = messages.what_was_done(result, changed=False)[1]
+    show(options, dataclasses.asdict(result), [field("", sentence, width=0)])
+    return EXIT.get(result.outcome, exits.WRONG)

@@ -8,22 +8,20 @@ read.
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 from kdumphpd import state
-from kdumphpd.cli.text import plain
+from kdumphpd.cli.exits import ARMED, NOT_LOADED, UNKNOWN, WRONG
+from kdumphpd.cli.output import show
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
-
-ARMED, WRONG, NOT_LOADED, UNKNOWN = 0, 1, 3, 4
 
 YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    """None of its own."""
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
@@ -33,16 +31,13 @@ def run(options: argparse.Namespace, root: Path) -> int:
         known, absence = state.read(root), ""
     except state.StateError as error:
         known, absence = None, str(error)
-    if options.json:
-        content = {
-            "loaded": loaded,
-            "problem": problem or absence,
-            "fadump": dataclasses.asdict(fadump) if fadump else None,
-            "listener": dataclasses.asdict(known) if known else None,
-        }
-        print(json.dumps(content, indent=1))
-    else:
-        print("\n".join(plain(line) for line in _lines(loaded, problem, fadump, known, absence)))
+    content = {
+        "loaded": loaded,
+        "problem": problem or absence,
+        "fadump": dataclasses.asdict(fadump) if fadump else None,
+        "listener": dataclasses.asdict(known) if known else None,
+    }
+    show(options, content, _lines(loaded, problem, fadump, known, absence))
     if known is None or loaded is None:
         return UNKNOWN
     if not known.healthy:

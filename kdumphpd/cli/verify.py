@@ -5,31 +5,35 @@ Exit status: 0 current, 1 stale or unsafe, 3 nothing is loaded, 4 it can't be re
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from kdumphpd.cli.text import plain
+from kdumphpd.cli import exits
+from kdumphpd.cli.output import Coloured, Tone, field, show
 from kdumphpd.image.examine import examine
 from kdumphpd.image.verdict import ImageState
 from kdumphpd.runtime import LAYOUT
 
 EXIT = {
-    ImageState.CURRENT: 0,
-    ImageState.STALE: 1,
-    ImageState.UNSAFE: 1,
-    ImageState.NO_IMAGE: 3,
-    ImageState.UNREADABLE: 4,
+    ImageState.CURRENT: exits.ARMED,
+    ImageState.STALE: exits.WRONG,
+    ImageState.UNSAFE: exits.WRONG,
+    ImageState.NO_IMAGE: exits.NOT_LOADED,
+    ImageState.UNREADABLE: exits.UNKNOWN,
 }
+
+TONES = {exits.ARMED: Tone.GOOD, exits.UNKNOWN: Tone.DOUBTFUL}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    """None of its own."""
+
+
+def word(state: ImageState) -> Coloured:
+    """A verdict's state in its colour."""
+    return Coloured(state.replace("_", " "), TONES.get(EXIT[state], Tone.BAD))
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
     _, verdict = examine(root, root / LAYOUT)
-    if options.json:
-        print(json.dumps(verdict.to_dict(), indent=1))
-    else:
-        print(plain(f"{verdict.state.replace('_', ' ')}: {verdict.sentence()}"))
+    show(options, verdict.to_dict(), [field("", word(verdict.state), f": {verdict.sentence()}", width=0)])
     return EXIT[verdict.state]

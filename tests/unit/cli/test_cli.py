@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-import argparse
 import json
 import subprocess
 import sys
@@ -8,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kdumphpd import __version__
-from kdumphpd.cli import VERBS, inspect, verify
-from kdumphpd.cli.text import plain
+from kdumphpd.cli import VERBS, inspect, output, verify
+from kdumphpd.cli.output import Json, plain
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.kimage import KImage, Segment
@@ -70,12 +69,12 @@ print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 
 
 def test_verify_tells_no_image_by_its_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify.run(argparse.Namespace(json=False), kernel(tmp_path, loaded="0\n")) == 3
+    assert verify.run(output.options(), kernel(tmp_path, loaded="0\n")) == 3
     assert capsys.readouterr().out == "no image: no kdump image is loaded\n"
 
 
 def test_verify_tells_an_image_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify.run(argparse.Namespace(json=True), kernel(tmp_path)) == 4
+    assert verify.run(output.options(json=Json.SHORT), kernel(tmp_path)) == 4
     assert json.loads(capsys.readouterr().out)["state"] == "unreadable"
 
 
@@ -86,7 +85,7 @@ def test_verify_has_an_exit_status_for_every_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: ImageState, expected: int
 ) -> None:
     monkeypatch.setattr(verify, "examine", lambda root, cache: (None, Verdict(state)))
-    assert verify.run(argparse.Namespace(json=False), tmp_path) == expected
+    assert verify.run(output.options(), tmp_path) == expected
     assert set(verify.EXIT) == set(ImageState)
 
 
@@ -104,7 +103,7 @@ def inspected(
     image: Image | None, verdict: Verdict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
     monkeypatch.setattr(inspect, "examine", lambda root, cache: (image, verdict))
-    assert inspect.run(argparse.Namespace(json=False), Path("/")) == verify.EXIT[verdict.state]
+    assert inspect.run(output.options(), Path("/")) == verify.EXIT[verdict.state]
     return capsys.readouterr().out
 
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-import argparse
 import json
 import os
 import socket
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kdumphpd import client
-from kdumphpd.cli import rearm
+from kdumphpd.cli import output, rearm
+from kdumphpd.cli.output import Json
 from kdumphpd.protocol import Outcome, Progress, Reason, Result, encode
 from kdumphpd.runtime import SOCKET
 
@@ -50,15 +50,16 @@ def helper(root: Path, *messages: Progress | Result) -> Iterator[list[bytes]]:
 
 
 def run(root: Path, *, now: bool = False, as_json: bool = False) -> int:
-    return rearm.run(argparse.Namespace(now=now, json=as_json), root)
+    return rearm.run(output.options(now=now, json=Json.SHORT if as_json else Json.OFF), root)
 
 
 def test_progress_is_shown_and_then_what_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with helper(tmp_path, Progress("reading the loaded image"), RELOADED) as asked:
         assert run(tmp_path) == 0
     assert asked == [b"rearm\n"]
-    assert capsys.readouterr().out.splitlines() == [
-        "… reading the loaded image",
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["... reading the loaded image"]
+    assert said.out.splitlines() == [
         "reloaded the kdump image in 1.2 s (unprotected for 0.20 s), because it did not describe the machine; "
         "the kernel updates the new image by itself",
     ]

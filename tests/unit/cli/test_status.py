@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 import pytest
 
 from kdumphpd import state
-from kdumphpd.cli import status
+from kdumphpd.cli import exits, output, status
+from kdumphpd.cli.output import Json
 from kdumphpd.runtime import STATE
 from kdumphpd.state import LastBurst, LastCheck, State
 from tests.unit.trees import kernel, put
@@ -52,14 +52,14 @@ def listening(root: Path, **changes: Any) -> None:
 
 def shown(root: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> tuple[int, list[str]]:
     """Exit status, and what is printed."""
-    exit_status = status.run(argparse.Namespace(json=as_json), root)
+    exit_status = status.run(output.options(json=Json.SHORT if as_json else Json.OFF), root)
     return exit_status, capsys.readouterr().out.splitlines()
 
 
 def test_whether_the_machine_is_protected_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listening(kernel(tmp_path))
     exit_status, lines = shown(tmp_path, capsys)
-    assert exit_status == status.ARMED
+    assert exit_status == exits.ARMED
     assert lines[:2] == ["protected     yes", "kdump image   loaded"]
 
 
@@ -88,7 +88,7 @@ def test_it_shows_what_is_open(tmp_path: Path, capsys: pytest.CaptureFixture[str
         failure="kexec failed",
     )
     exit_status, lines = shown(tmp_path, capsys)
-    assert exit_status == status.WRONG
+    assert exit_status == exits.WRONG
     assert [line.split()[0] for line in lines if line[0] != " "][5:11] == [
         "pending",
         "deferred",
@@ -103,11 +103,11 @@ def test_it_shows_what_is_open(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("loaded", "healthy", "exit_status", "first"),
     [
-        ("1\n", True, status.ARMED, "yes"),
-        ("1\n", False, status.WRONG, "in part"),
-        ("0\n", True, status.NOT_LOADED, "NO"),
-        ("0\n", False, status.WRONG, "NO"),
-        ("?\n", True, status.UNKNOWN, "unknown"),
+        ("1\n", True, exits.ARMED, "yes"),
+        ("1\n", False, exits.WRONG, "in part"),
+        ("0\n", True, exits.NOT_LOADED, "NO"),
+        ("0\n", False, exits.WRONG, "NO"),
+        ("?\n", True, exits.UNKNOWN, "unknown"),
     ],
 )
 def test_the_exit_status_says_it_too(
@@ -124,7 +124,7 @@ def test_the_exit_status_says_it_too(
 @pytest.mark.parametrize("loaded", ["1\n", "0\n"])
 def test_without_kdumphpd_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str], loaded: str) -> None:
     exit_status, lines = shown(kernel(tmp_path, loaded=loaded), capsys)
-    assert exit_status == status.UNKNOWN
+    assert exit_status == exits.UNKNOWN
     assert lines[0] != "protected     yes"
     assert lines[1] == f"kdump image   {'loaded' if loaded == '1' + chr(10) else 'not loaded'}"
     assert "kdumphpd is not running" in lines[-1]
@@ -133,7 +133,7 @@ def test_without_kdumphpd_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_state_of_something_else_is_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(kernel(tmp_path), {STATE: "{}"})
     exit_status, lines = shown(tmp_path, capsys)
-    assert exit_status == status.UNKNOWN
+    assert exit_status == exits.UNKNOWN
     assert "is not a state of this kdumphpd" in lines[-1]
 
 
@@ -159,14 +159,14 @@ def test_what_a_listener_may_write_does_no_harm(tmp_path: Path, capsys: pytest.C
 def test_numbers_that_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = json.dumps(dataclasses.asdict(dataclasses.replace(ARMED, unprotected=float("inf"))))
     put(kernel(tmp_path), {STATE: text})
-    assert shown(tmp_path, capsys)[0] == status.UNKNOWN
+    assert shown(tmp_path, capsys)[0] == exits.UNKNOWN
 
 
 def test_fadump_is_shown_where_it_is_enabled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listening(kernel(tmp_path))
     put(tmp_path, {"sys/kernel/fadump/enabled": "1\n", "sys/kernel/fadump/registered": "0\n"})
     exit_status, lines = shown(tmp_path, capsys)
-    assert exit_status == status.NOT_LOADED
+    assert exit_status == exits.NOT_LOADED
     assert "fadump        enabled, not registered" in lines
 
 
@@ -174,7 +174,7 @@ def test_as_json_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[
     listening(kernel(tmp_path))
     exit_status, lines = shown(tmp_path, capsys, as_json=True)
     said = json.loads("\n".join(lines))
-    assert exit_status == status.ARMED
+    assert exit_status == exits.ARMED
     assert said["loaded"] is True
     assert said["problem"] == ""
     assert said["fadump"] == {"enabled": False, "registered": False, "hotplug_ready": False}
@@ -184,6 +184,6 @@ def test_as_json_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_as_json_an_absent_listener_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exit_status, lines = shown(kernel(tmp_path), capsys, as_json=True)
     said = json.loads("\n".join(lines))
-    assert exit_status == status.UNKNOWN
+    assert exit_status == exits.UNKNOWN
     assert said["listener"] is None
     assert "not running" in said["problem"]

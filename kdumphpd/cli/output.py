@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a verb answers: text for people or JSON for programs, on the standard output; nothing else goes there.
+
+Progress, hints and errors go to the standard error (`note`). Whatever others have written is made harmless here, so
+that no verb has to think of it.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TextIO
+
+SCHEMA = 1
+"""The version of every verb's JSON: a new one where a field goes or changes its meaning, not where one is added."""
+
+LABEL = 14  # columns of a label, the space after it included
+NARROWEST = 40  # columns; a terminal that is narrower breaks lines by itself
+
+
+class Json(StrEnum):
+    """How --json was given."""
+
+    SHORT = "short"  # one line
+    PRETTY = "pretty"  # indented
+    OFF = "off"  # text
+    AUTO = "auto"  # -j, and --json alone: pretty on a terminal, else short
+
+
+class Tone(StrEnum):
+    """The colour of a word on a terminal: ECMA-48's SGR sequences, bold."""
+
+    GOOD = "\x1b[1;32m"
+    DOUBTFUL = "\x1b[1;33m"
+    BAD = "\x1b[1;31m"
+
+
+NORMAL = "\x1b[0m"
+
+
+@dataclass(frozen=True, slots=True)
+class Coloured:
+    """A word that is coloured on a terminal."""
+
+    text: str
+    tone: Tone
+
+
+Text = str | Coloured
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line with a label in the first column. On a terminal a long one goes on below its own beginning."""
+
+    label: str
+    parts: Sequence[Text]
+    width: int = LABEL  # columns of the label
+
+
+Line = Text | Row
+
+
+def field(label: str, *parts: Text, width: int = LABEL) -> Row:
+    return Row(label, parts, width)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every verb takes."""
+    parser.add_argument(
+        "-j", dest="json", action="store_const", const=Json.AUTO, default=Json.OFF, help=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "--json",
+        type=Json,
+        default=Json.OFF,
+        metavar="MODE",
+        choices=tuple(Json),
+        help="a JSON object instead of text: short, pretty or off; alone, or as -j, pretty on a terminal, else short",
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print nothing but errors; the exit status says it"
+    )
+    parser.add_argument("--no-pager", action="store_true", help="do not pipe long text on a terminal into a pager")
+
+
+def options(**values: Any) -> argparse.Namespace:
+    """What the options of every verb are where none is given, and `values`."""
+    return argparse.Namespace(**{"json": Json.OFF, "quiet": False, "no_pager": False, **values})
+
+
+def wants_json(options: argparse.Namespace) -> bool:
+    return options.json is not Json.OFF
+
+
+def show(options: argparse.Namespace, content: Mapping[str, Any], lines: Iterable[Line]) -> None:
+    """Print an answer as it was asked for: `content` as JSON, or `lines` as text; only one of them is used.
+
+    `content` is what dataclasses.asdict() makes, or anything that json can write.
+    """
+    if options.quiet:
+        return
+    if wants_json(options):
+        print(as_json(options, content))
+        return
+    text = "\n".join(render(lines, colour=colourful(sys.stdout), width=width_of(sys.stdout)))
+    if sys.stdout.isatty() and not options.no_pager:
+        from kdumphpd.cli.pager import page
+
+        page(text)
+    else:
+        print(text)
+
+
+def note(options: argparse.Namespace, text: str) -> None:
+    """Say on the standard error what is no part of the answer: progress, a hint."""
+    if not options.quiet:
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> None:
+    """Say on the standard error why there is no answer."""
+    print(plain(f"kdumphpctl: {text}"), file=sys.stderr, flush=True)
+
+
+def as_json(options: argparse.Namespace, content: Mapping[str, Any]) -> str:
+    """One JSON object, the version of its schema first, in ASCII."""
+    mode = options.json
+    if mode is Json.AUTO:
+        mode = Json.PRETTY if sys.stdout.isatty() else Json.SHORT
+    if mode is Json.PRETTY:
+        return json.dumps({"schema": SCHEMA, **content}, indent=2)
+    return json.dumps({"schema": SCHEMA, **content}, separators=(",", ":"))
+
+
+def render(lines: Iterable[Line], *, colour: bool = False, width: int | None = None) -> list[str]:
+    """The lines as they are printed; `width`: columns of the terminal, None for lines that are not broken."""
+    return [text for line in lines for text in _render(line, colour=colour, width=width)]
+
+
+def _render(line: Line, *, colour: bool, width: int | None) -> list[str]:
+    if not isinstance(line, Row):
+        return [_paint(line, colour=colour)]
+    label = f"{plain(line.label):<{line.width}}"
+    whole = label + "".join(part if isinstance(part, str) else part.text for part in map(_harmless, line.parts))
+    painted = label + "".join(_paint(part, colour=colour) for part in line.parts)
+    if width is None or len(whole) <= width:
+        return [painted.rstrip()]
+    from textwrap import wrap
+
+    rows = wrap(
+        whole, max(width, NARROWEST), subsequent_indent=" " * line.width, break_on_hyphens=False, drop_whitespace=True
+    )
+    # A word with a colour is the first one of its line, and short.
+    first = line.parts[0]
+    if colour and isinstance(first, Coloured) and rows:
+        rows[0] = rows[0].replace(plain(first.text), _paint(first, colour=True), 1)
+    return rows
+
+
+def _harmless(part: Text) -> Text:
+    return plain(part) if isinstance(part, str) else Coloured(plain(part.text), part.tone)
+
+
+def _paint(part: Text, *, colour: bool) -> str:
+    if isinstance(part, str):
+        return plain(part)
+    return f"{part.tone}{plain(part.text)}{NORMAL}" if colour else plain(part.text)
+
+
+def colourful(stream: TextIO) -> bool:
+    """Whether colours are wanted there. Source: no-color.org; terminfo(5) for "dumb"."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Columns of a terminal; None for everything else."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
+
+
+def plain(text: str) -> str:
+    """`text` without anything that a terminal would act on."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
