@@ -18,6 +18,7 @@ RECORD = f"{FOLDER}/record.json"  # the last load, and whether a reload is pendi
 
 # The listener's.
 STATE = "run/kdumphpd/state.json"
+CONDITION = "run/kdumphpd/condition"  # one word of state.json, written only when it changes (kdumphpd-check.path)
 
 MAX_RECORD = 4096  # bytes
 

@@ -10,16 +10,27 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd import fields
-from kdumphpd.runtime import STATE
+from kdumphpd.runtime import CONDITION, STATE
 
 MAX_STATE = 1 << 20  # bytes
 
 
 class StateError(Exception):
     """There is no state to be had; the message says why."""
+
+
+class Condition(StrEnum):
+    """How things stand, in a word that changes only when that does."""
+
+    CHECKING = "checking"  # the helper has not answered yet
+    ARMED = "armed"
+    WRONG = "wrong"  # an image is loaded, and `healthy` is False
+    UNPROTECTED = "unprotected"  # none is loaded, and `healthy` is False
+    NOT_LOADED = "not-loaded"  # none is loaded, and kdumphpd did not unload it
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,8 @@ class State:
     receiving: bool = False  # the uevent socket is open
     receive_buffer: int = 0  # bytes
     loaded: bool | None = None  # an image is loaded; None: that can't be told
+    condition: Condition = Condition.CHECKING
+    since: float = 0.0  # seconds since the epoch: when the condition changed, as far as this listener has seen
     burst: bool = False  # events have arrived that are not handled yet
     asking: bool = False  # the helper is at work for us
     pending: bool = False  # a reload of ours took the image down and has not put one back
@@ -81,6 +94,17 @@ def write(root: Path, state: State) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(dataclasses.asdict(state), indent=1) + "\n")
     draft.replace(path)
+    _announce(root / CONDITION, f"{state.condition}\n")
+
+
+def _announce(path: Path, text: str) -> None:
+    """Write the condition where it has changed: systemd watches the file (kdumphpd-check.path)."""
+    try:
+        if path.read_text() == text:
+            return
+    except FileNotFoundError:
+        pass
+    path.write_text(text)
 
 
 def read(root: Path) -> State:

@@ -268,6 +268,7 @@ class Loop:
         wrong = schedule.failure or schedule.wrong or schedule.pending or deferred is not None
         self.state.healthy = self.state.receiving and not wrong
         self.state.status = report.status(self.state, self._wait())
+        report.note_condition(self.state, time.time())
         if self._written == self.state:
             return
         if self._written is None or self._written.status != self.state.status:

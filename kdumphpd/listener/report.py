@@ -8,7 +8,7 @@ from kdumphpd.listener.coalesce import Burst
 from kdumphpd.listener.schedule import FINE, Ask
 from kdumphpd.messages import NOT_LOADED, size
 from kdumphpd.protocol import Outcome, Result
-from kdumphpd.state import LastBurst, State
+from kdumphpd.state import Condition, LastBurst, State
 
 
 def what_happened(ask: Ask, block_bytes: int | None) -> str:
@@ -131,6 +131,21 @@ def status(state: State, wait: float | None) -> str:
         return "Checking the kdump image"
     by_kernel = "the kernel updates the image by itself"
     return f"Armed; {by_kernel if check.kernel_updates else 'the image is reloaded when CPUs or memory change'}"
+
+
+def note_condition(state: State, now: float) -> None:
+    """Bring the condition up to date, and since when it has been so. `now`: seconds since the epoch."""
+    condition = _condition(state)
+    if condition != state.condition or not state.since:
+        state.condition, state.since = condition, now
+
+
+def _condition(state: State) -> Condition:
+    if state.last_check is None and not state.failure:
+        return Condition.CHECKING
+    if state.loaded is False:
+        return Condition.NOT_LOADED if state.healthy else Condition.UNPROTECTED
+    return Condition.ARMED if state.healthy else Condition.WRONG
 
 
 def unfinished(state: State) -> str:
