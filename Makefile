@@ -96,12 +96,13 @@ install-files: man
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
 	mkdir -p $(DESTDIR)$(LIBEXEC)
 	for command in $(PREFIX)/bin/kdumphpd:listener.daemon $(PREFIX)/bin/kdumphpctl:cli \
-		$(LIBEXEC)/helper:helper.request; do \
+		$(LIBEXEC)/helper:helper.request $(LIBEXEC)/check-unit:cli.unit; do \
 		script=$(DESTDIR)$${command%:*}; \
 		printf '#!%s -I\nfrom kdumphpd.%s import main\n\nmain()\n' /usr/bin/python3 $${command#*:} > $$script; \
 		chmod 0755 $$script; \
 	done
-	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket systemd/*.path
+	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket \
+		systemd/*.path systemd/*.timer
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md

@@ -9,13 +9,23 @@ read.
 import argparse
 import dataclasses
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from kdumphpd import state
-from kdumphpd.cli.exits import ARMED, NOT_LOADED, UNKNOWN, WRONG
-from kdumphpd.cli.output import show
-from kdumphpd.kernel.fadump import Fadump, read_fadump
-from kdumphpd.kernel.loaded import image_loaded
+from kdumphpd.cli import facts
+from kdumphpd.cli.facts import Facts
+from kdumphpd.cli.health import Health, Protection, judge
+from kdumphpd.cli.output import Coloured, Line, Tone, field, show
+from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.state import State
+
+TONES = {Protection.YES: Tone.GOOD, Protection.IN_PART: Tone.DOUBTFUL, Protection.NO: Tone.BAD}
+
+MEANING = {
+    Protection.IN_PART: ": an image is loaded, but a dump may miss something or fail",
+    Protection.NO: ": a panic leaves no dump",
+}
 
 YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
 
@@ -25,93 +35,120 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    loaded, problem = _loaded(root)
-    fadump = _fadump(root)
-    try:
-        known, absence = state.read(root), ""
-    except state.StateError as error:
-        known, absence = None, str(error)
-    content = {
-        "loaded": loaded,
-        "problem": problem or absence,
-        "fadump": dataclasses.asdict(fadump) if fadump else None,
-        "listener": dataclasses.asdict(known) if known else None,
+    found = facts.read(root)
+    health = judge(found)
+    show(options, content(found, health), lines(found, health))
+    return health.exit
+
+
+def content(found: Facts, health: Health) -> dict[str, Any]:
+    """What --json shows."""
+    return {
+        "protected": health.protection.lower().replace(" ", "-"),
+        "exit": health.exit,
+        "why": health.why,
+        "hint": health.hint,
+        "loaded": found.loaded,
+        "problem": found.problem or found.absence,
+        "fadump": dataclasses.asdict(found.fadump) if found.fadump else None,
+        "kernel_can_update": dict(found.updates),
+        "last_load": dataclasses.asdict(found.last_load) if found.last_load else None,
+        "units": {unit: block["ActiveState"] for unit, block in found.units.items()} if found.units else None,
+        "listener": dataclasses.asdict(found.listener) if found.listener else None,
     }
-    show(options, content, _lines(loaded, problem, fadump, known, absence))
-    if known is None or loaded is None:
-        return UNKNOWN
-    if not known.healthy:
-        return WRONG
-    return ARMED if loaded else NOT_LOADED
 
 
-def _loaded(root: Path) -> tuple[bool | None, str]:
-    try:
-        return image_loaded(root), ""
-    except OSError as error:
-        return None, f"cannot tell whether an image is loaded: {error}"
+def lines(found: Facts, health: Health) -> Iterable[Line]:
+    """What people see: whether the machine is protected first."""
+    word = Coloured(health.protection, TONES.get(health.protection, Tone.DOUBTFUL))
+    yield field("protected", word, MEANING.get(health.protection, ""))
+    if health.why:
+        yield field("because", health.why)
+    if health.hint:
+        yield field("what to do", health.hint)
+    listener = found.listener
+    if listener and listener.loaded == found.loaded and listener.since:
+        yield field("since", when(listener.since))
+    yield from _image(found)
+    if listener is None:
+        yield field("kdumphpd", found.absence)
+        return
+    says = f": {listener.status}" if listener.status != health.why else ""
+    yield field("kdumphpd", f"running since {when(listener.started)}{says}")
+    yield from _open(listener)
+    yield from _done(listener)
 
 
-def _fadump(root: Path) -> Fadump | None:
-    try:
-        return read_fadump(root)
-    except OSError:
-        return None
+def _image(found: Facts) -> Iterable[Line]:
+    if found.fadump and found.fadump.enabled:
+        yield field("fadump", "registered" if found.fadump.registered else "enabled, not registered")
+    elif found.loaded is not None:
+        yield field("kdump image", f"loaded {_by(found)}" if found.loaded else "not loaded")
+    if found.loaded:
+        for subsystem in Subsystem:
+            yield field("CPUs" if subsystem is Subsystem.CPU else "memory", _by_kernel(found, subsystem))
 
 
-def _lines(
-    loaded: bool | None, problem: str, fadump: Fadump | None, known: state.State | None, absence: str
-) -> list[str]:
-    lines = [
-        f"protected     {_protected(loaded, known)}",
-        f"kdump image   {problem or ('loaded' if loaded else 'not loaded')}",
-    ]
-    if fadump and fadump.enabled:
-        lines.append(f"fadump        {'registered' if fadump.registered else 'enabled, not registered'}")
-    if known is None:
-        return [*lines, f"kdumphpd      {absence}"]
-    return [*lines, *_listener(known)]
+def _by(found: Facts) -> str:
+    """How the image was loaded and by whom."""
+    load = found.last_load
+    if load is None:
+        return "(by whom is not known: no check has been recorded yet)"
+    if not load.method:
+        return "by the distribution, or by hand"
+    return f"by kdumphpd with {load.method} (what {load.loader or 'the configuration'} would load)"
 
 
-def _protected(loaded: bool | None, known: state.State | None) -> str:
-    if loaded is None:
-        return "unknown"
-    if not loaded:
-        return "NO: a panic leaves no dump"
-    if known is None:
-        return "unknown: an image is loaded, but nobody keeps it up to date"
-    return "yes" if known.healthy else "in part: an image is loaded, but a dump may miss something or fail"
+def _by_kernel(found: Facts, subsystem: Subsystem) -> str:
+    """Who keeps the image up to date when something changes."""
+    if found.fadump and found.fadump.enabled:
+        if subsystem is Subsystem.CPU:
+            return "the firmware's business"
+        return "needs no new registration" if found.fadump.hotplug_ready else "kdumphpd registers fadump again"
+    if not found.updates.get(subsystem):
+        return "this kernel updates no image; kdumphpd reloads it"
+    if found.last_load is None:
+        return "this kernel can update an image; whether this one is not known yet"
+    if found.last_load.kernel_updates:
+        return "the kernel updates the image by itself"
+    return "this kernel can update an image, but may not touch this one; kdumphpd reloads it"
 
 
-def _listener(known: state.State) -> list[str]:
-    lines = [f"kdumphpd      {known.status}", f"since         {_when(known.started)}"]
-    if check := known.last_check:
-        how = f", loaded with {check.method}" if check.method else ""
-        lines.append(f"last check    {_when(check.when)}: {check.outcome}{how}")
-    if known.pending:
-        lines.append("pending       a reload has begun and not ended with an image")
-    if known.deferred_until:
-        lines.append(f"deferred      a reload, until {_when(known.deferred_until)}")
-    if known.burst:
-        lines.append("burst         uevents have arrived that are not handled yet")
-    if known.asking:
-        lines.append("asking        the helper is at work")
-    if known.failure:
-        lines.append(f"failure       {known.failure}")
-    if not known.receiving:
-        lines.append("uevents       not received: the socket cannot be opened")
-    lines += [
-        f"uevents       {known.events} ({known.synthetic} synthetic, {known.overflows} overflows)",
-        f"bursts        {known.bursts} handled",
-        f"requests      {known.checks} answered, {known.failures} failed",
-        f"reloads       {known.reloads}, unprotected for {known.unprotected:.1f} s in all",
-    ]
-    if burst := known.last_burst:
-        lines += [f"last burst    {_when(burst.ended)}", f"              {burst.sentence}"]
-    return lines
+def _open(listener: State) -> Iterable[Line]:
+    """What is not finished."""
+    if listener.pending:
+        yield field("pending", "a reload has begun and not ended with an image")
+    if listener.deferred_until:
+        yield field("deferred", f"a reload, until {when(listener.deferred_until)}")
+    if listener.burst:
+        yield field("burst", "uevents have arrived that are not handled yet")
+    if listener.asking:
+        yield field("asking", "the helper is at work")
+    if listener.failure:
+        yield field("failure", listener.failure)
+    if not listener.receiving:
+        yield field("uevents", "not received: the socket cannot be opened")
 
 
-def _when(seconds: float) -> str:
+def _done(listener: State) -> Iterable[Line]:
+    """The last of everything, and totals since the listener's start."""
+    if check := listener.last_check:
+        yield field(
+            "last check", f"{when(check.when)}: {check.outcome}{f' ({check.detail})' if check.detail else ''}"
+        )
+    if burst := listener.last_burst:
+        stale = f" (stale for {burst.stale:.1f} s)" if burst.stale else ""
+        yield field("last burst", f"{when(burst.ended)}: {burst.sentence}{stale}")
+    yield field(
+        "totals",
+        f"{listener.events} uevents ({listener.synthetic} synthetic ones besides, {listener.overflows} overflows), "
+        f"{listener.bursts} bursts handled",
+    )
+    yield field("", f"{listener.checks} requests answered, {listener.failures} failed")
+    yield field("", f"{listener.reloads} reloads, unprotected for {listener.unprotected:.1f} s in all")
+
+
+def when(seconds: float) -> str:
     """Local time. What the listener wrote may be no moment at all."""
     if not 0 < seconds < YEAR_10000:
         return "an unknown time"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd import __version__, runtime
+from kdumphpd.cli import exits
 from kdumphpd.helper import request
 from kdumphpd.listener import receive
 from kdumphpd.load import recording
@@ -54,10 +55,10 @@ def settings(unit: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "systemd").glob("kdumphpd*.[sp]*")))
+@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "systemd").glob("kdumphpd*.[spt]*")))
 def test_a_unit_names_only_units_of_ours_that_there_are(unit: str) -> None:
     words = {word for values in settings(unit).values() for value in values for word in value.split()}
-    named = {word for word in words if re.fullmatch(r"kdumphpd[\w@-]*\.(service|socket|path)", word)}
+    named = {word for word in words if re.fullmatch(r"kdumphpd[\w@-]*\.(service|socket|path|timer)", word)}
     assert {name for name in named if not (ROOT / "systemd" / name).exists()} == set()
 
 
@@ -70,16 +71,16 @@ def test_what_units_and_helper_run_is_what_is_installed() -> None:
         for unit in (ROOT / "systemd").glob("*.service")
         for word in re.findall(r"/usr/libexec/kdumphpd/([\w-]+)", unit.read_text())
     }
-    assert named == {"helper", "udev-rules"}
+    assert named == {"helper", "udev-rules", "check-unit"}
     assert recording.RECORDER == "/usr/libexec/kdumphpd/record-kexec"
-    assert "$(LIBEXEC)/helper:helper.request" in makefile
+    assert "$(LIBEXEC)/helper:helper.request $(LIBEXEC)/check-unit:cli.unit" in makefile
     assert "-t $(DESTDIR)$(LIBEXEC) udev/udev-rules packaging/libexec/record-kexec" in makefile
 
 
 def test_the_rules_are_masked_once_the_listener_is_up_and_unmasked_whatever_ends_it() -> None:
     service = settings("kdumphpd.service")
     assert service["ExecStartPost"] == ["+/usr/libexec/kdumphpd/udev-rules mask"]
-    assert service["ExecStopPost"] == ["+/usr/libexec/kdumphpd/udev-rules unmask"]
+    assert service["ExecStopPost"][0] == "+/usr/libexec/kdumphpd/udev-rules unmask"
     assert "ExecStartPre" not in service
 
 
@@ -87,6 +88,8 @@ def test_units_and_programs_agree() -> None:
     socket, helper = settings("kdumphpd-helper.socket"), settings("kdumphpd-helper@.service")
     assert socket["ListenStream"] == [f"/{runtime.SOCKET}"]
     assert (socket["SocketUser"], socket["SocketMode"]) == (["kdumphpd"], ["0600"])
+    assert settings("kdumphpd-check.path")["PathChanged"] == [f"/{runtime.CONDITION}"]
+    assert settings("kdumphpd-check.service")["SuccessExitStatus"] == [str(exits.NOT_LOADED)]
     assert [f"run/{name}" for name in helper["RuntimeDirectory"]] == [runtime.FOLDER]
     assert runtime.STATE.startswith(f"run/{settings('kdumphpd.service')['RuntimeDirectory'][0]}/")
     assert helper["RuntimeMaxSec"] == [f"{(request.LONGEST - 60) / 3600:g}h"]

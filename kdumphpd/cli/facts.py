@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `status`, `check` and kdumphpd-check.service go by: the kernel's files, the listener's state, the record, and
+systemd's word on the units that load kdump's image.
+
+Every user may read all of it, and reading it takes no lock of the kernel's.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kdumphpd import runtime, state
+from kdumphpd.kernel.crash_hotplug import ATTRIBUTE, Subsystem
+from kdumphpd.kernel.fadump import Fadump, read_fadump
+from kdumphpd.kernel.loaded import image_loaded
+from kdumphpd.sysfs import read_attribute
+
+OURS = "kdumphpd.service"
+LOADERS = ("kdump-tools.service", "kdump.service", "kdump-early.service")
+"""The distributions' units whose being active is the operator's wish for an image."""
+
+INVOCATIONS = "run/systemd/units/invocation:"
+
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NRestarts")
+LIMIT = 10.0  # seconds, for a systemd that is busy
+
+Units = Mapping[str, Mapping[str, str]]
+"""Unit → property → value, of those that are installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastLoad:
+    """What the helper has recorded of the image that is loaded."""
+
+    pending: bool = False  # a reload of ours has begun and not ended with an image
+    method: str = ""  # empty: somebody else has loaded it
+    loader: str = ""
+    kernel_updates: bool = False  # the kernel updates this image by itself, as it said when it was last asked
+    unprotected: float = 0.0  # seconds without an image in our last load
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One moment."""
+
+    loaded: bool | None  # None: `problem` says why that can't be told
+    problem: str = ""
+    fadump: Fadump | None = None
+    listener: state.State | None = None  # None: `absence` says why there is no state
+    absence: str = ""
+    last_load: LastLoad | None = None  # None: nothing was recorded in this boot
+    updates: Mapping[str, bool] = field(default_factory=dict)  # subsystem → this kernel can update an image for it
+    crashkernel: bool = True  # the kernel was booted with a reservation, as far as its command line says
+    units: Units | None = None  # None: not asked, or systemd did not answer
+
+
+def read(root: Path, units: Units | None = None) -> Facts:
+    """Read all of it. systemd is asked only where no image is loaded or kdumphpd does not run, and it was not yet."""
+    loaded, problem = _loaded(root)
+    try:
+        listener, absence = state.read(root), ""
+    except state.StateError as error:
+        listener, absence = None, str(error)
+    if units is None and (not loaded or listener is None):
+        units = ask_systemd((OURS, *LOADERS)) or _by_links(root)
+    return Facts(
+        loaded=loaded,
+        problem=problem,
+        fadump=_fadump(root),
+        listener=listener,
+        absence=absence,
+        last_load=_last_load(root),
+        updates={subsystem: (root / ATTRIBUTE.format(subsystem)).exists() for subsystem in Subsystem},
+        crashkernel=_has_reservation(root),
+        units=units,
+    )
+
+
+def ask_systemd(units: Sequence[str]) -> Units | None:
+    """What systemd says of those of `units` that are installed; None where it does not answer."""
+    import subprocess
+
+    command = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_units(done.stdout, units)
+
+
+def parse_units(text: str, units: Sequence[str]) -> Units | None:
+    """The answer of `systemctl show`: a block a unit, in the order in which they were asked for."""
+    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.strip().split("\n\n")]
+    if len(blocks) != len(units) or not all("ActiveState" in block for block in blocks):
+        return None
+    return {
+        unit: block
+        for unit, block in zip(units, blocks, strict=True)
+        if block.get("LoadState") not in ("not-found", "")
+    }
+
+
+def _by_links(root: Path) -> Units | None:
+    """The units that run by the links that systemd makes for them: where it answers root alone (no D-Bus).
+
+    It takes a link away when the unit has stopped or failed.
+    """
+    found = [unit for unit in (OURS, *LOADERS) if (root / f"{INVOCATIONS}{unit}").is_symlink()]
+    return {unit: {"ActiveState": "active"} for unit in found} or None
+
+
+def _loaded(root: Path) -> tuple[bool | None, str]:
+    try:
+        return image_loaded(root), ""
+    except OSError as error:
+        return None, f"cannot tell whether an image is loaded: {error}"
+
+
+def _fadump(root: Path) -> Fadump | None:
+    try:
+        return read_fadump(root)
+    except OSError:
+        return None
+
+
+def _has_reservation(root: Path) -> bool:
+    """Where the command line can't be read nothing is said against it."""
+    try:
+        line = read_attribute(root, "proc/cmdline")
+    except OSError:
+        return True
+    return line is None or any(word.startswith(("crashkernel=", "fadump=")) for word in line.split())
+
+
+def _last_load(root: Path) -> LastLoad | None:
+    """What the record holds; None where there is none, or none that can be read."""
+    try:
+        fd = os.open(root / runtime.RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            content = json.loads(file.read(runtime.MAX_RECORD).strip(b"\0 "))
+        return LastLoad(
+            pending=content["pending"] is not None,
+            method=str(content["method"]),
+            loader=str(content["loader"]),
+            kernel_updates=content["kernel_updates"] is True,
+            unprotected=float(content["unprotected"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is the machine protected? Pure. `status`, `check` and kdumphpd-check.service judge alike."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kdumphpd.cli import exits
+from kdumphpd.cli.facts import LOADERS, OURS, Facts, Units
+
+AT_WORK = frozenset({"activating", "deactivating", "reloading", "refreshing"})
+
+
+class Protection(StrEnum):
+    """What a panic in this moment would leave."""
+
+    YES = "yes"
+    IN_PART = "in part"  # a dump that may miss something, or fail
+    NO = "NO"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A judgement."""
+
+    protection: Protection
+    exit: int  # of exits.py
+    why: str = ""  # in words, where there is something to say
+    hint: str = ""  # what to do, where that is known
+    passing: bool = False  # somebody is at work on it: worth another look before anybody is called
+
+
+def judge(facts: Facts) -> Health:
+    """The judgement on `facts`, the same whoever asks."""
+    if facts.loaded is None:
+        return Health(Protection.UNKNOWN, exits.UNKNOWN, facts.problem)
+    return _loaded(facts) if facts.loaded else _not_loaded(facts)
+
+
+def _loaded(facts: Facts) -> Health:
+    listener = facts.listener
+    if listener is None:
+        return Health(
+            Protection.UNKNOWN,
+            exits.UNKNOWN,
+            "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date",
+            hint="systemctl start kdumphpd",
+            passing=is_starting(facts.units),
+        )
+    if not listener.healthy:
+        return Health(Protection.IN_PART, exits.WRONG, listener.status, hint="kdumphpctl doctor")
+    return Health(Protection.YES, exits.ARMED, passing=not listener.checks)
+
+
+def _not_loaded(facts: Facts) -> Health:
+    """Nobody is protected. Whether that is the operator's wish is what tells the exit statuses apart."""
+    listener = facts.listener
+    asking = listener is not None and listener.asking
+    if (facts.last_load and facts.last_load.pending) or (listener and listener.pending):
+        why = "kdumphpd has taken the image down for a reload, and "
+        if asking:
+            return Health(Protection.NO, exits.WRONG, f"{why}is loading another", passing=True)
+        what = listener.failure if listener else ""
+        return Health(
+            Protection.NO,
+            exits.WRONG,
+            f"{why}could not load another{f': {what}' if what else ''}",
+            hint="fix what the journal says (journalctl -u 'kdumphpd*'), then kdumphpctl rearm",
+        )
+    if listener is not None and not listener.healthy:
+        return Health(Protection.NO, exits.WRONG, listener.status, hint="kdumphpctl doctor", passing=asking)
+    if (wish := _wish(facts.units)) is not None:
+        return wish
+    if not facts.crashkernel:
+        why = "no memory is reserved for an image: the kernel was booted without crashkernel="
+        return Health(
+            Protection.NO, _unwanted(facts), why, hint="add crashkernel= to the kernel's command line, and reboot"
+        )
+    why = "no image is loaded, and none is meant to be: the distribution's kdump service is stopped or not set up"
+    return Health(Protection.NO, _unwanted(facts), why, hint=f"systemctl start {_installed(facts.units)}")
+
+
+def _unwanted(facts: Facts) -> int:
+    return exits.UNKNOWN if facts.listener is None else exits.NOT_LOADED
+
+
+def _wish(units: Units | None) -> Health | None:
+    """A unit of the distribution's that wants an image where none is; None for none, or where that is not known."""
+    for unit in LOADERS:
+        state = (units or {}).get(unit, {}).get("ActiveState")
+        if state in AT_WORK:
+            return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
+        if state == "active":
+            why = f"no image is loaded although {unit} is active: somebody has unloaded it, or it loaded none"
+            return Health(Protection.NO, exits.WRONG, why, hint=f"systemctl restart {unit}")
+        if state == "failed":
+            why = f"no image is loaded: {unit} has failed"
+            return Health(Protection.NO, exits.WRONG, why, hint=f"systemctl status {unit}, then restart it")
+    return None
+
+
+def _installed(units: Units | None) -> str:
+    return next((unit for unit in LOADERS if unit in (units or {})), LOADERS[0])
+
+
+def is_starting(units: Units | None) -> bool:
+    """Whether systemd is about to have kdumphpd running again, and not for the third time in a row."""
+    ours = (units or {}).get(OURS, {})
+    restarts = ours.get("NRestarts", "")
+    return ours.get("ActiveState") in AT_WORK and not (restarts.isdecimal() and int(restarts) > 2)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""/usr/libexec/kdumphpd/check-unit: keep kdumphpd-check.service failed exactly while something is wrong.
+
+That unit runs `kdumphpctl status` and stays what came of it. Here it is restarted when it would say something else
+now, and only then: whoever has an OnFailure= there is called once for each time that something goes wrong.
+"""
+
+import subprocess
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+
+from kdumphpd.cli import exits, facts
+from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
+from kdumphpd.cli.health import judge
+
+UNIT = "kdumphpd-check.service"
+LIMIT = 30.0  # seconds, for one call of systemctl
+
+# For what passes by itself: a reload under way, a unit that is starting.
+LONGEST_PASSING = 60.0  # seconds
+PAUSE = 1.0  # seconds
+
+
+class Verb(StrEnum):
+    """What systemctl is told to do with the unit."""
+
+    RESTART = "restart"
+    STOP = "stop"
+    RESET = "reset-failed"
+
+
+def main() -> None:
+    sys.exit(bring_up_to_date(Path("/")))
+
+
+def bring_up_to_date(root: Path) -> int:
+    """Look until what there is does not pass by itself, and act on it; the exit status."""
+    end = time.monotonic() + LONGEST_PASSING
+    while (units := ask_systemd((OURS, UNIT, *facts.LOADERS))) is not None:
+        found = facts.read(root, units)
+        if not is_passing(found, units) or time.monotonic() >= end:
+            return _act(decide(found, units))
+        time.sleep(PAUSE)
+    print("systemd does not answer; trying again in a minute", file=sys.stderr)
+    return exits.UNKNOWN
+
+
+def _act(verb: Verb | None) -> int:
+    if verb is None:
+        return 0
+    waiting = [] if verb is Verb.RESET else ["--no-block"]
+    return subprocess.run(["systemctl", *waiting, verb, UNIT], timeout=LIMIT, check=False).returncode
+
+
+def is_passing(found: Facts, units: Units) -> bool:
+    """Whether somebody is at work, so that another look is worth more than this one. Pure."""
+    # A listener that dies is "deactivating" as well, until systemd has noted that it will start it again.
+    return judge(found).passing or units.get(OURS, {}).get("ActiveState") == "deactivating"
+
+
+def decide(found: Facts, units: Units) -> Verb | None:
+    """What the unit needs, None for nothing. Pure."""
+    now = units.get(UNIT, {}).get("ActiveState", "inactive")
+    if units.get(OURS, {}).get("ActiveState") in ("inactive", None):
+        # The operator has stopped kdumphpd, and the distribution's rule stands in for it: that is nobody's failure.
+        return {"failed": Verb.RESET, "active": Verb.STOP}.get(now)
+    wanted = "active" if judge(found).exit in (exits.ARMED, exits.NOT_LOADED) else "failed"
+    return None if now == wanted else Verb.RESTART
+
+
+if __name__ == "__main__":
+    main()
