@@ -51,7 +51,8 @@ def _act(verb: Verb | None) -> int:
     if verb is None:
         return 0
     waiting = [] if verb is Verb.RESET else ["--no-block"]
-    return subprocess.run(["systemctl", *waiting, verb, UNIT], timeout=LIMIT, check=False).returncode
+    command = ["systemctl", *waiting, verb, UNIT]
+    return subprocess.run(command, timeout=LIMIT, check=False).returncode
 
 
 def is_passing(found: Facts, units: Units) -> bool:
