@@ -16,7 +16,7 @@ from pathlib import Path
 from kdumphpd import __version__
 from kdumphpd.cli import exits, output
 
-VERBS = ("status", "inspect", "verify", "rearm")
+VERBS = ("status", "check", "doctor", "explain", "inspect", "verify", "rearm")
 
 DEFAULT = "status"
 FOR_ALL = ("-h", "--help", "--version")

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Check every precondition of a dump, and say what to do about those that are not met.
+
+Exit status: 0 nothing fails, though there may be warnings; 1 something does. As root it sees more. It changes
+nothing.
+"""
+
+import argparse
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from kdumphpd.cli import exits, facts
+from kdumphpd.cli.doctor import (
+    dumps,
+    image,
+    kernel,
+    kexec,
+    loader,
+    memory,
+    reservation,
+    rules,
+    selinux,
+    services,
+    settings,
+)
+from kdumphpd.cli.doctor.finding import Finding, Level
+from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.cli.doctor.probe import run as execute
+from kdumphpd.cli.facts import LOADERS, OURS, ask_systemd
+from kdumphpd.cli.output import Coloured, Line, Tone, field, show
+
+CHECKS: tuple[Callable[[Probe], Iterable[Finding]], ...] = (
+    reservation.check,
+    image.check,
+    loader.check,
+    kexec.check,
+    kernel.check,
+    memory.check,
+    rules.check,
+    settings.check,
+    services.check,
+    selinux.check,
+    dumps.check,
+)
+
+TONES = {Level.OK: Tone.GOOD, Level.FAILURE: Tone.BAD}
+LEVEL, NAME = 9, 15  # columns
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(options: argparse.Namespace, root: Path) -> int:
+    units = ask_systemd((OURS, *LOADERS))
+    machine = os.uname()
+    probe = Probe(
+        root=root,
+        facts=facts.read(root, units),
+        is_root=os.geteuid() == 0,
+        machine=machine.machine,
+        release=machine.release,
+        execute=execute,
+    )
+    findings = examine(probe)
+    show(options, {"findings": [dataclasses.asdict(finding) for finding in findings]}, lines(findings))
+    return exits.WRONG if any(finding.level is Level.FAILURE for finding in findings) else exits.ARMED
+
+
+def examine(probe: Probe) -> list[Finding]:
+    """What all checks find, in their order."""
+    return [finding for check in CHECKS for finding in check(probe)]
+
+
+def lines(findings: Sequence[Finding]) -> Iterable[Line]:
+    """A line a precondition, and what it means and what to do below it; totals at the end."""
+    for finding in findings:
+        label = f"{finding.level:<{LEVEL}}{finding.name}"
+        yield field(label, finding.found, width=LEVEL + NAME)
+        if finding.means:
+            yield field("", f"so: {finding.means}", width=LEVEL + NAME)
+        if finding.fix:
+            yield field("", f"do: {finding.fix}", width=LEVEL + NAME)
+    counts = Counter(finding.level for finding in findings)
+    worst = next((level for level in (Level.FAILURE, Level.WARNING) if counts[level]), Level.OK)
+    said = ", ".join(f"{counts[level]} {level}" for level in Level if counts[level])
+    yield Coloured(said, TONES.get(worst, Tone.DOUBTFUL))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is there room for more memory ranges in an image, and does hot-added memory come online?"""
+
+import re
+from collections.abc import Iterable
+
+from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
+from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.image.errors import ImageError
+from kdumphpd.image.iomem import read_iomem
+
+AUTO_ONLINE = "sys/devices/system/memory/auto_online_blocks"
+NEAR = 0.8  # a share of the limit
+
+
+def check(probe: Probe) -> Iterable[Finding]:
+    yield _ranges(probe)
+    policy = probe.text(AUTO_ONLINE)
+    if policy is None:
+        yield ok("hot-add", "this kernel can't hot-add memory")
+    elif policy == "offline":
+        yield warning(
+            "hot-add",
+            "auto_online_blocks is offline",
+            "hot-added memory stays offline, and is not dumped, until somebody brings it online",
+            f"echo online_movable > /{AUTO_ONLINE}, or memhp_default_state=online_movable on the command line",
+        )
+    else:
+        yield ok("hot-add", f"hot-added memory comes online by itself ({policy})")
+
+
+def limit(probe: Probe) -> int | None:
+    """CONFIG_CRASH_MAX_MEMORY_RANGES of the running kernel; None where it does not tell, or has no such limit."""
+    found = re.search(
+        r"^CONFIG_CRASH_MAX_MEMORY_RANGES=(\d+)$", probe.text(f"boot/config-{probe.release}") or "", re.M
+    )
+    return int(found[1]) if found else None
+
+
+def _ranges(probe: Probe) -> Finding:
+    name = "ranges"
+    if not any(probe.facts.updates.values()):
+        return ok(name, "this kernel updates no image, so there is no room to run out of")
+    most = limit(probe)
+    if most is None:
+        return skipped(
+            name, f"/boot/config-{probe.release} does not tell how many memory ranges an image has room for"
+        )
+    try:
+        count = len(read_iomem(probe.root).ram)
+    except (OSError, ImageError):
+        return skipped(name, "how many memory ranges there are is for root to see", "run it as root")
+    text = f"{count} memory ranges of {most} that an image has room for (CONFIG_CRASH_MAX_MEMORY_RANGES)"
+    if count > most:
+        return failure(name, text, "the kernel leaves out what is more", "online memory in larger pieces")
+    if count > NEAR * most:
+        return warning(name, text, "the kernel will leave out what is more", "online memory in larger pieces")
+    return ok(name, text)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is memory reserved for the capture kernel, and enough of it for today's memory?"""
+
+import re
+from collections.abc import Iterable
+
+from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
+from kdumphpd.cli.doctor.probe import Family, Probe
+from kdumphpd.image.errors import ImageError
+from kdumphpd.image.iomem import read_iomem
+from kdumphpd.messages import size
+
+NAME = "reservation"
+MIB = 1 << 20
+
+# PowerPC does not list its reservation in /proc/iomem.
+DEVICE_TREE = "proc/device-tree/chosen/linux,crashkernel-size"
+
+SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def check(probe: Probe) -> Iterable[Finding]:
+    if probe.facts.fadump and probe.facts.fadump.enabled:
+        yield ok(NAME, "fadump is enabled: the firmware keeps the memory")
+        return
+    if not probe.facts.crashkernel:
+        yield failure(
+            NAME,
+            "the kernel was booted without crashkernel=",
+            "no memory is reserved, so no image can be loaded",
+            _reserve(probe.family),
+        )
+        return
+    reserved = reserved_bytes(probe)
+    if reserved is None:
+        yield skipped(NAME, "crashkernel= was given; how much is reserved is for root to see", "run it as root")
+        return
+    if not reserved:
+        yield failure(
+            NAME,
+            "crashkernel= was given, and nothing is reserved",
+            "the kernel found no room for it, or could not read the value",
+            "journalctl -k -b -g crashkernel",
+        )
+        return
+    yield from _compare(probe, reserved)
+
+
+def _reserve(family: Family) -> str:
+    return {
+        Family.DEBIAN: "add crashkernel=512M to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, update-grub, reboot",
+        Family.FEDORA: "kdumpctl reset-crashkernel --reboot",
+        Family.SUSE: "add crashkernel= as `kdumptool calibrate` has it with `yast2 kdump`, reboot",
+        Family.NONE: "add crashkernel=512M to the kernel's command line, reboot",
+    }[family]
+
+
+def reserved_bytes(probe: Probe) -> int | None:
+    """Bytes that are reserved; None where that can't be seen."""
+    try:
+        ranges = read_iomem(probe.root).crash_kernel
+    except (OSError, ImageError):
+        ranges = ()
+        if probe.text("proc/iomem") is None or not probe.is_root:
+            return None
+    if ranges:
+        return sum(r.size for r in ranges)
+    try:
+        return int.from_bytes((probe.root / DEVICE_TREE).read_bytes(), "big")
+    except OSError:
+        return 0
+
+
+def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
+    wanted, source = estimate(probe)
+    if wanted is None:
+        yield ok(NAME, f"{size(reserved)} is reserved; {source}")
+    elif reserved >= wanted:
+        yield ok(NAME, f"{size(reserved)} is reserved, {source} asks for {size(wanted)}")
+    else:
+        yield warning(
+            NAME,
+            f"{size(reserved)} is reserved, {source} asks for {size(wanted)}",
+            "the capture kernel may run out of memory, and then there is no dump",
+            f"raise crashkernel= to {wanted // MIB}M and reboot; kdumphpctl doctor after each hot-add",
+        )
+
+
+def estimate(probe: Probe) -> tuple[int | None, str]:
+    """Bytes that the distribution's own estimator wants for today's memory, and who says so; None where none does."""
+    if not probe.is_root:
+        return None, "how much it ought to be is for root to ask"
+    if (said := probe.run("kdumpctl", "estimate")) is not None:
+        found = re.search(r"Recommended crashkernel:\s*(\d+)([KMG]?)", said.text)
+        if found:
+            return int(found[1]) * SUFFIXES[found[2]], "`kdumpctl estimate`"
+    if (said := probe.run("kdumptool", "calibrate")) is not None:
+        values = dict(re.findall(r"^(Low|High):\s*(\d+)$", said.text, re.MULTILINE))
+        if values:
+            return sum(map(int, values.values())) * MIB, "`kdumptool calibrate`"
+    said = probe.run("makedumpfile", "--mem-usage", "/proc/kcore")
+    if said is not None and (found := re.search(r"Total pages on system:\s*(\d+)", said.text)):
+        page = int(match[1]) if (match := re.search(r"Page size:\s*(\d+)", said.text)) else 4096
+        total = size(int(found[1]) * page)
+        return None, f"`makedumpfile --mem-usage` counts {total} of memory to dump, and asks for no amount"
+    return None, "no estimator is installed (kdumpctl, kdumptool, makedumpfile)"

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Is kdumphpd's configuration right, and readable?"""
+
+from collections.abc import Iterable
+
+from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
+from kdumphpd.cli.doctor.probe import Probe
+
+NAME = "configuration"
+
+
+def check(probe: Probe) -> Iterable[Finding]:
+    from kdumphpd import config_file
+
+    try:
+        config_file.load(probe.root)
+    except config_file.ConfigError as error:
+        if not probe.is_root and "ermission" in str(error):
+            yield skipped(NAME, f"{error}", "run it as root")
+            return
+        yield failure(
+            NAME,
+            f"{error}",
+            "kdumphpd goes on with the last one of this boot that was right, or reloads nothing",
+            "kdumphpd --check-config, then systemctl reload kdumphpd",
+        )
+    else:
+        yield ok(NAME, "kdumphpd.toml and its drop-ins are right")

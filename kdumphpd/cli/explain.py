@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Say what happens on this machine when a CPU or memory is added or removed, and why.
+
+Exit status: 0 the image stays right, or is put right, whatever is added or removed; 1 it does not, for something is
+wrong; 3 no image is loaded, and so nothing happens; 4 that can't be told, or kdumphpd does not run.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kdumphpd.cli import facts
+from kdumphpd.cli.facts import Facts
+from kdumphpd.cli.health import judge
+from kdumphpd.cli.output import Line, field, show
+from kdumphpd.kernel.crash_hotplug import Subsystem
+
+LABEL = 16  # columns
+
+# Of these the capture kernel builds the elfcorehdr itself (image/verdict.py).
+SELF_DESCRIBING = ("s390x",)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that an operator or a hypervisor does, and what follows."""
+
+    name: str
+    subsystem: Subsystem
+    removed: bool
+
+
+EVENTS = (
+    Event("CPU added", Subsystem.CPU, removed=False),
+    Event("CPU removed", Subsystem.CPU, removed=True),
+    Event("memory added", Subsystem.MEMORY, removed=False),
+    Event("memory removed", Subsystem.MEMORY, removed=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What follows from one event."""
+
+    event: str
+    then: str
+    because: str
+    unprotected: bool  # the machine is without an image for a moment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def run(options: argparse.Namespace, root: Path) -> int:
+    found = facts.read(root)
+    health = judge(found)
+    answers = [explain(found, event, os.uname().machine) for event in EVENTS]
+    show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, _lines(health.why, answers))
+    return health.exit
+
+
+def _lines(why: str, answers: Iterable[Answer]) -> Iterable[Line]:
+    if why:
+        yield field("now", why, width=LABEL)
+    for answer in answers:
+        yield field(answer.event, answer.then, width=LABEL)
+        yield field("", f"because {answer.because}", width=LABEL)
+
+
+def explain(found: Facts, event: Event, machine: str) -> Answer:
+    """What follows from `event`. Pure; `machine` is uname's."""
+    then, because, unprotected = _explain(found, event, machine)
+    return Answer(event.name, then, because, unprotected)
+
+
+def _explain(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
+    if found.fadump and found.fadump.enabled:
+        return _of_fadump(found, event)
+    if not found.loaded:
+        return "nothing", "no image is loaded, and kdumphpd loads none that it did not take down", False
+    if machine in SELF_DESCRIBING:
+        return "nothing", f"the capture kernel of {machine} describes the machine by itself", False
+    if found.listener is None:
+        return (
+            "the distribution's udev rule reloads the image, if there is one and it works",
+            "kdumphpd does not run",
+            True,
+        )
+    by_kernel = bool(found.last_load and found.last_load.kernel_updates and found.updates.get(event.subsystem))
+    if by_kernel and event.subsystem is Subsystem.MEMORY and event.removed and machine == "x86_64":
+        return (
+            "the kernel updates the image, kdumphpd reads it, and reloads it if the memory is still in it",
+            "on x86 the kernel may leave memory in the image that is gone with its DIMM",
+            True,
+        )
+    if by_kernel:
+        return (
+            "the kernel updates the image; kdumphpd reads it, and does nothing if it is right",
+            "crash_hotplug is there, and this image may be updated",
+            False,
+        )
+    if event.removed and event.subsystem is Subsystem.CPU:
+        then = "kdumphpd reads the image, and leaves it as it is"
+        return then, "a CPU that is gone does no harm in an image", False
+    then = "kdumphpd reloads the image once the burst has settled"
+    if not found.updates.get(event.subsystem):
+        return then, "this kernel updates no image (no crash_hotplug attribute)", True
+    if found.last_load is None:
+        return (
+            f"{then}, unless the kernel has updated it",
+            "whether the kernel may update this image is not known yet",
+            True,
+        )
+    how = "kexec_load without --hotplug, or by an old kexec-tools"
+    return then, f"the kernel may not touch this image, which was loaded with {how}", True
+
+
+def _of_fadump(found: Facts, event: Event) -> tuple[str, str, bool]:
+    if event.subsystem is Subsystem.CPU:
+        return "nothing", "with fadump CPUs are the firmware's business", False
+    if found.fadump and found.fadump.hotplug_ready:
+        return "nothing", "fadump's capture kernel finds the memory by itself (hotplug_ready)", False
+    return "kdumphpd registers fadump again", "this kernel's fadump does not follow memory (no hotplug_ready)", True
