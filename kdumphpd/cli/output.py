@@ -56,16 +56,17 @@ Text = str | Coloured
 class Row:
     """A line with a label in the first column. On a terminal a long one goes on below its own beginning."""
 
-    label: str
+    label: Text
     parts: Sequence[Text]
     width: int = LABEL  # columns of the label
+    indent: int | None = None  # columns before what goes on; None: as wide as the label
 
 
 Line = Text | Row
 
 
-def field(label: str, *parts: Text, width: int = LABEL) -> Row:
-    return Row(label, parts, width)
+def field(label: Text, *parts: Text, width: int = LABEL, indent: int | None = None) -> Row:
+    return Row(label, parts, width, indent)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,20 +145,26 @@ def render(lines: Iterable[Line], *, colour: bool = False, width: int | None = N
 def _render(line: Line, *, colour: bool, width: int | None) -> list[str]:
     if not isinstance(line, Row):
         return [_paint(line, colour=colour)]
-    label = f"{plain(line.label):<{line.width}}"
+    text = plain(line.label if isinstance(line.label, str) else line.label.text)
+    label = f"{text:<{line.width}}"
     whole = label + "".join(part if isinstance(part, str) else part.text for part in map(_harmless, line.parts))
-    painted = label + "".join(_paint(part, colour=colour) for part in line.parts)
+    margin = label.removeprefix(text)
+    painted = _paint(line.label, colour=colour) + margin + "".join(_paint(part, colour=colour) for part in line.parts)
     if width is None or len(whole) <= width:
         return [painted.rstrip()]
     from textwrap import wrap
 
     rows = wrap(
-        whole, max(width, NARROWEST), subsequent_indent=" " * line.width, break_on_hyphens=False, drop_whitespace=True
+        whole,
+        max(width, NARROWEST),
+        subsequent_indent=" " * (line.indent or line.width),
+        break_on_hyphens=False,
+        drop_whitespace=True,
     )
-    # A word with a colour is the first one of its line, and short.
-    first = line.parts[0]
-    if colour and isinstance(first, Coloured) and rows:
-        rows[0] = rows[0].replace(plain(first.text), _paint(first, colour=True), 1)
+    # A word with a colour is the label, or the first one after it.
+    for part in (line.label, line.parts[0]):
+        if colour and isinstance(part, Coloured):
+            rows[0] = rows[0].replace(plain(part.text), _paint(part, colour=True), 1)
     return rows
 
 

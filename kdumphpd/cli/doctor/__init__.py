@@ -78,8 +78,8 @@ def examine(probe: Probe) -> list[Finding]:
 def lines(findings: Sequence[Finding]) -> Iterable[Line]:
     """A line a precondition, and what it means and what to do below it; totals at the end."""
     for finding in findings:
-        label = f"{finding.level:<{LEVEL}}{finding.name}"
-        yield field(label, finding.found, width=LEVEL + NAME)
+        level = Coloured(finding.level, TONES.get(finding.level, Tone.DOUBTFUL))
+        yield field(level, f"{finding.name:<{NAME}}{finding.found}", width=LEVEL, indent=LEVEL + NAME)
         if finding.means:
             yield field("", f"so: {finding.means}", width=LEVEL + NAME)
         if finding.fix:

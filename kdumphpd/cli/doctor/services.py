@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
+from kdumphpd.cli.doctor.finding import Finding, failure, ok
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.facts import OURS
 
@@ -17,7 +17,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         if probe.facts.listener is not None:
             yield ok(NAME, "it runs; whether it does after the next boot systemd does not say")
         else:
-            yield skipped(NAME, probe.facts.absence, "run it as root")
+            yield failure(NAME, probe.facts.absence, MEANS, f"systemctl enable --now {OURS}")
         return
     unit = units[OURS]
     enabled, active = unit["UnitFileState"], unit.get("ActiveState", "")
