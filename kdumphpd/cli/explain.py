@@ -41,7 +41,7 @@ EVENTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Consequence:
     """What follows from one event."""
 
     event: str
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, root: Path) -> int:
     return health.exit
 
 
-def _lines(why: str, answers: Iterable[Answer]) -> Iterable[Line]:
+def _lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
     if why:
         yield field("now", why, width=LABEL)
     for answer in answers:
@@ -70,10 +70,10 @@ def _lines(why: str, answers: Iterable[Answer]) -> Iterable[Line]:
         yield field("", f"because {answer.because}", width=LABEL)
 
 
-def explain(found: Facts, event: Event, machine: str) -> Answer:
+def explain(found: Facts, event: Event, machine: str) -> Consequence:
     """What follows from `event`. Pure; `machine` is uname's."""
     then, because, unprotected = _explain(found, event, machine)
-    return Answer(event.name, then, because, unprotected)
+    return Consequence(event.name, then, because, unprotected)
 
 
 def _explain(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:

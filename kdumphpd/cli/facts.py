@@ -72,7 +72,7 @@ def read(root: Path, units: Units | None = None) -> Facts:
         fadump=_fadump(root),
         listener=listener,
         absence=absence,
-        last_load=_last_load(root),
+        last_load=last_load(root),
         updates={subsystem: (root / ATTRIBUTE.format(subsystem)).exists() for subsystem in Subsystem},
         crashkernel=_has_reservation(root),
         units=units,
@@ -119,6 +119,12 @@ def _loaded(root: Path) -> tuple[bool | None, str]:
         return None, f"cannot tell whether an image is loaded: {error}"
 
 
+def loaded_in_words(root: Path) -> str:
+    """Whether an image is loaded at this moment."""
+    loaded, problem = _loaded(root)
+    return problem or ("an image is loaded" if loaded else "no image is loaded")
+
+
 def _fadump(root: Path) -> Fadump | None:
     try:
         return read_fadump(root)
@@ -135,7 +141,7 @@ def _has_reservation(root: Path) -> bool:
     return line is None or any(word.startswith(("crashkernel=", "fadump=")) for word in line.split())
 
 
-def _last_load(root: Path) -> LastLoad | None:
+def last_load(root: Path) -> LastLoad | None:
     """What the record holds; None where there is none, or none that can be read."""
     try:
         fd = os.open(root / runtime.RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -100,6 +100,7 @@ def _try(run: _Run, method: Method) -> bool:
     failure, files = "", {}
     had_image = system.is_loaded_now()
     if had_image:  # with nothing to lose, whatever the loader makes of its files is worth a try
+        run.say("checking kernel and initrd")
         files = system.check(method, run.record.files)
     unprotected = run.meter.unprotected
     run.say(f"loading the image with {method.name}")
@@ -111,6 +112,7 @@ def _try(run: _Run, method: Method) -> bool:
     if not loaded:
         done.failures.append(failure or f"{method.name} reported success, but no image is loaded")
         return False
+    run.say("reading the new image")
     seen = system.observe(run.record, settled=True)
     # A loader that was killed may have done its work. One that was refused has left the old image there, and an
     # update by the kernel takes that away for an instant too.

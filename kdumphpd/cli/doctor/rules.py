@@ -36,9 +36,7 @@ def check(probe: Probe) -> Iterable[Finding]:
 
 def _fix(competing: list[str]) -> str:
     if any(path.startswith("/etc/") for path in competing):
-        return (
-            "remove it (what an administrator has in /etc wins over kdumphpd's mask), then udevadm control --reload"
-        )
+        return "remove it, for /etc wins over kdumphpd's mask; then udevadm control --reload"
     return "systemctl restart kdumphpd, which masks it again"
 
 

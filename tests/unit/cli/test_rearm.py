@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import io
 import json
 import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kdumphpd import client
-from kdumphpd.cli import output, rearm
+from kdumphpd.cli import output, rearm, steps
 from kdumphpd.cli.output import Json
+from kdumphpd.cli.steps import Steps
 from kdumphpd.protocol import Outcome, Progress, Reason, Result, encode
-from kdumphpd.runtime import SOCKET
+from kdumphpd.runtime import RECORD, SOCKET
+from tests.unit.trees import kernel, put
+
+PENDING = '{"pending":{"units":[]},"method":"","loader":"","kernel_updates":false,"unprotected":0.0}'
 
 RELOADED = Result(
     Outcome.RELOADED, reason=Reason.STALE, armed=True, seconds=1.2, unprotected=0.2, kernel_updates=True
@@ -37,7 +42,7 @@ def helper(root: Path, *messages: Progress | Result) -> Iterator[list[bytes]]:
 
         def serve() -> None:
             client, _ = server.accept()
-            with client:
+            with client, suppress(BrokenPipeError):  # whoever waits no longer is gone
                 asked.append(client.recv(100))
                 client.sendall(b"".join(map(encode, messages)))
 
@@ -58,7 +63,7 @@ def test_progress_is_shown_and_then_what_was_done(tmp_path: Path, capsys: pytest
         assert run(tmp_path) == 0
     assert asked == [b"rearm\n"]
     said = capsys.readouterr()
-    assert said.err.splitlines() == ["... reading the loaded image"]
+    assert [line.partition("] ")[2] for line in said.err.splitlines()] == ["reading the loaded image"]
     assert said.out.splitlines() == [
         "reloaded the kdump image in 1.2 s (unprotected for 0.20 s), because it did not describe the machine; "
         "the kernel updates the new image by itself",
@@ -120,12 +125,63 @@ def test_only_root_may_ask(
     assert "has to be run as root" in capsys.readouterr().err
 
 
-def test_whoever_waits_no_longer_is_told_that_the_helper_goes_on(
+def interrupted(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Ctrl-C while the helper is waited for, so many times."""
+    follow = steps.follow
+    left = [KeyboardInterrupt] * times
+
+    def following(*arguments: Any) -> Result:
+        if left:
+            raise left.pop()
+        return follow(*arguments)
+
+    monkeypatch.setattr(rearm, "follow", following)
+
+
+def test_ctrl_c_before_the_load_leaves_the_old_image_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> Result:
-        raise KeyboardInterrupt
+    interrupted(monkeypatch, 1)
+    with helper(kernel(tmp_path), RELOADED):
+        assert run(tmp_path) == 4
+    assert "an image is loaded, as before; the helper goes on by itself" in capsys.readouterr().err
 
-    monkeypatch.setattr(client, "ask", interrupted)
-    assert run(tmp_path) == 4
-    assert "the helper goes on" in capsys.readouterr().err
+
+def test_ctrl_c_amid_the_load_waits_for_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(monkeypatch, 1)
+    put(tmp_path, {RECORD: PENDING})
+    with helper(kernel(tmp_path), RELOADED):
+        assert run(tmp_path) == 0
+    said = capsys.readouterr()
+    assert "a load is under way" in said.err
+    assert said.out.startswith("reloaded the kdump image")
+
+
+def test_ctrl_c_once_more_waits_no_longer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(monkeypatch, 2)
+    put(tmp_path, {RECORD: PENDING})
+    with helper(kernel(tmp_path, loaded="0\n"), RELOADED):
+        assert run(tmp_path) == 4
+    assert "no image is loaded at this moment; the helper goes on" in capsys.readouterr().err
+
+
+def test_a_terminal_sees_how_long_a_step_takes() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    said, clock = Terminal(), iter(range(100))
+    shown = Steps(output.options(), said, lambda: float(next(clock)))
+    shown.begin("loading \x1b[2J")
+    shown.tick()
+    shown.begin("reading the new image")
+    shown.end()
+    assert said.getvalue().split("\n") == [
+        "[   1.0 s] loading \\x1b[2J\r[   1.0 s] loading \\x1b[2J (1 s)",
+        "[   3.0 s] reading the new image",
+        "",
+    ]

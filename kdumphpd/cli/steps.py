@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Following a request of the helper's: its steps as they begin, with the time since it was asked."""
+
+import argparse
+import select
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from kdumphpd.cli.output import plain
+from kdumphpd.client import SEE, Conversation, HelperUnavailable
+from kdumphpd.protocol import Result
+
+TICK = 1.0  # seconds between two looks at a step that goes on, on a terminal
+
+
+class Steps:
+    """Says on `stream`, the standard error by default, what is done: a line a step; on a terminal the last line has how long its step takes."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.done: list[dict[str, object]] = []  # step, and when it began: seconds since the request
+        self._stream = stream or sys.stderr
+        self._quiet = bool(options.quiet)
+        self._live = self._stream.isatty()
+        self._clock = clock
+        self._start = clock()
+        self._line = ""
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._start
+
+    def begin(self, step: str) -> None:
+        self.end()
+        began = self.seconds
+        self.done.append({"step": step, "at": round(began, 3)})
+        self._line = f"[{began:6.1f} s] {plain(step)}"
+        self._print(self._line, end="" if self._live else "\n")
+
+    def tick(self) -> None:
+        """On a terminal, say how long the step has taken so far."""
+        if self._live and self._line:
+            at = self.done[-1]["at"]
+            self._print(f"\r{self._line} ({self.seconds - float(str(at)):.0f} s)", end="")
+
+    def end(self) -> None:
+        """The step is over."""
+        if self._live and self._line:
+            self._print("")
+        self._line = ""
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        if not self._quiet:
+            print(text, file=self._stream, end=end, flush=True)
+
+
+def follow(conversation: Conversation, steps: Steps, patience: float) -> Result:
+    """The result of a request. `patience`: seconds. Raises HelperUnavailable."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if not select.select([conversation], [], [], TICK)[0]:
+            steps.tick()
+            continue
+        for message in conversation.receive():
+            if isinstance(message, Result):
+                steps.end()
+                return message
+            steps.begin(message.step)
+    raise HelperUnavailable(f"the helper gave no result within {patience:g} s; {SEE}")
