@@ -16,7 +16,10 @@ TICK = 1.0  # seconds between two looks at a step that goes on, on a terminal
 
 
 class Steps:
-    """Says on `stream`, the standard error by default, what is done: a line a step; on a terminal the last line has how long its step takes."""
+    """Says on `stream`, by default the standard error, what is done: a line a step.
+
+    On a terminal the last line says how long its step has taken so far.
+    """
 
     def __init__(
         self,

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Golden files: output as somebody has read it and found it good.
+
+KDUMPHPD_GOLDEN=write writes them instead of comparing; what has changed is then for `git diff`, and for a reader.
+"""
+
+import os
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "fixtures" / "golden"
+
+NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*\d[0-9a-f]*(?:[.:+-]\d+)*\b")
+
+
+def compare(name: str, text: str, *, numbers: bool = True) -> None:
+    """Assert that `text` is what the file of that name holds.
+
+    `numbers` False: numbers and where lines break may differ, for a real machine's times and addresses do.
+    """
+    path = FOLDER / name
+    if os.environ.get("KDUMPHPD_GOLDEN") == "write":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return
+    kept = path.read_text()
+    if numbers:
+        assert text == kept, f"{path} differs"
+    else:
+        assert _masked(text) == _masked(kept), f"{path} differs in more than numbers"
+
+
+def _masked(text: str) -> list[str]:
+    return NUMBER.sub("N", text).split()
