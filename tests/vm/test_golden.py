@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kdumphpctl says on real machines, in every state, kept as golden files: tests/fixtures/golden/GUEST/STATE.txt."""
+"""What kdumphpctl says on real machines, in every state: against tests/fixtures/golden/GUEST/STATE.txt."""
 
 import pytest
 
@@ -14,8 +14,9 @@ USER = ("", "doctor", "verify", "rearm")
 AS_USER = "setpriv --reuid=nobody --regid=nogroup --clear-groups env -C / "
 
 # kdump-tools' initrd cut short: what it describes can't be loaded again.
-BREAK = "f=$(sed -n 's/.*--initrd=\\([^ ]*\\).*/\\1/p' /var/crash/kexec_cmd); cp -L $f /root/whole; head -c 99999 /root/whole > $f"
-MEND = "f=$(sed -n 's/.*--initrd=\\([^ ]*\\).*/\\1/p' /var/crash/kexec_cmd); cp /root/whole $f"
+INITRD = "f=$(sed -n 's/.*--initrd=\\([^ ]*\\).*/\\1/p' /var/crash/kexec_cmd)"
+BREAK = f"{INITRD}; cp -L $f /root/whole; head -c 99999 /root/whole > $f"
+MEND = f"{INITRD}; cp /root/whole $f"
 
 
 def said(machine: Machine, state: str, commands: tuple[str, ...] = ROOT, prefix: str = "", prompt: str = "#") -> str:
@@ -59,11 +60,7 @@ def test_golden(machine: Machine, guest: Guest, result: Result) -> None:
     kdump.wait_checked(machine, before)
     machine.run(BREAK)
     before = kdump.seen(machine)
-    machine.add_memory(guest.arch.dimm_mib)
-    machine.wait_until(
-        f"grep -Lx online {kdump.BLOCKS}/state | grep -q . || grep -q '\"events\": [1-9]' /run/kdumphpd/state.json"
-    )
-    machine.run(f"for s in $(grep -Lx online {kdump.BLOCKS}/state); do echo online_movable > $s; done", check=False)
+    kdump.grow(machine)
     kdump.wait_failed(machine, before)
     keep(machine, guest, "stale", "memory was added, and the initrd is cut short")
 
