@@ -14,7 +14,7 @@ from pathlib import Path
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import Facts
 from kdumphpd.cli.health import Health, Protection, judge
-from kdumphpd.cli.output import Coloured, Tone, field, show
+from kdumphpd.cli.output import Coloured, Line, Tone, field, show
 
 
 class Service(IntEnum):
@@ -44,19 +44,24 @@ def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)
     service = grade(health, STOPPED[options.stopped])
-    measured = list(performance(found))
     content = {
         "service": service.name,
         "exit": int(service),
         "why": _text(health),
-        "performance": {name: float(value) for name, value, _ in measured},
+        "performance": {name: float(value) for name, value, _ in performance(found)},
     }
-    data = " ".join(f"{name}={value}{unit};;;0" for name, value, unit in measured)
+    show(options, content, lines(found, health, service))
+    return service
+
+
+def lines(found: Facts, health: Health, service: Service | None = None) -> Iterable[Line]:
+    """The one line."""
+    service = grade(health, Service.WARNING) if service is None else service
+    data = " ".join(f"{name}={value}{unit};;;0" for name, value, unit in performance(found))
     # A bar would end the text, and a line break the line that a notification has.
     text = _text(health).replace("|", "/").replace("\n", " ")
     word = Coloured(f"KDUMP {service.name}", TONES.get(service, Tone.DOUBTFUL))
-    show(options, content, [field("", word, f" - {text} | {data}", width=0)])
-    return service
+    yield field("", word, f" - {text} | {data}", width=0)
 
 
 def grade(health: Health, stopped: Service) -> Service:

@@ -58,11 +58,11 @@ def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)
     answers = [explain(found, event, os.uname().machine) for event in EVENTS]
-    show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, _lines(health.why, answers))
+    show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, lines(health.why, answers))
     return health.exit
 
 
-def _lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
+def lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
     if why:
         yield field("now", why, width=LABEL)
     for answer in answers:
