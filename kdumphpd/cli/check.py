@@ -14,7 +14,7 @@ from pathlib import Path
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import Facts
 from kdumphpd.cli.health import Health, Protection, judge
-from kdumphpd.cli.output import Coloured, Line, Tone, field, show
+from kdumphpd.cli.output import Coloured, Line, Row, Tone, show
 
 
 class Service(IntEnum):
@@ -61,7 +61,7 @@ def lines(found: Facts, health: Health, service: Service | None = None) -> Itera
     # A bar would end the text, and a line break the line that a notification has.
     text = _text(health).replace("|", "/").replace("\n", " ")
     word = Coloured(f"KDUMP {service.name}", TONES.get(service, Tone.DOUBTFUL))
-    yield field("", word, f" - {text} | {data}", width=0)
+    yield Row("", (word, f" - {text} | {data}"), width=0, whole=True)
 
 
 def grade(health: Health, stopped: Service) -> Service:

@@ -79,6 +79,11 @@ def explain(found: Facts, event: Event, machine: str) -> Consequence:
 def _explain(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
     if found.fadump and found.fadump.enabled:
         return _of_fadump(found, event)
+    if not found.loaded and found.last_load and found.last_load.pending:
+        because = (
+            "kdumphpd has taken the image down and is to load another, which will describe the machine as it is then"
+        )
+        return "nothing more", because, False
     if not found.loaded:
         return "nothing", "no image is loaded, and kdumphpd loads none that it did not take down", False
     if machine in SELF_DESCRIBING:

@@ -60,6 +60,7 @@ class Row:
     parts: Sequence[Text]
     width: int = LABEL  # columns of the label
     indent: int | None = None  # columns before what goes on; None: as wide as the label
+    whole: bool = False  # never broken: a program reads it on a terminal, too
 
 
 Line = Text | Row
@@ -150,7 +151,7 @@ def _render(line: Line, *, colour: bool, width: int | None) -> list[str]:
     whole = label + "".join(part if isinstance(part, str) else part.text for part in map(_harmless, line.parts))
     margin = label.removeprefix(text)
     painted = _paint(line.label, colour=colour) + margin + "".join(_paint(part, colour=colour) for part in line.parts)
-    if width is None or len(whole) <= width:
+    if line.whole or width is None or len(whole) <= width:
         return [painted.rstrip()]
     from textwrap import wrap
 

@@ -73,7 +73,7 @@ def lines(found: Facts, health: Health) -> Iterable[Line]:
     if listener is None:
         yield field("kdumphpd", found.absence)
         return
-    says = f": {listener.status}" if listener.status != health.why else ""
+    says = "" if health.why else f": {listener.status}"
     yield field("kdumphpd", f"running since {when(listener.started)}{says}")
     yield from _open(listener)
     yield from _done(listener)
