@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+from pathlib import Path
+
+import pytest
+
+from kdumphpd.cli import exits, facts, unit
+from kdumphpd.cli.check import Service, grade
+from kdumphpd.cli.facts import OURS, parse_units
+from kdumphpd.cli.health import judge
+from kdumphpd.cli.unit import UNIT, Verb, decide, is_passing
+from kdumphpd.runtime import RECORD
+from tests.unit.cli import machines
+from tests.unit.cli.machines import STATES
+from tests.unit.trees import kernel, put
+
+EXPECTED = {
+    "armed": (exits.ARMED, Service.OK),
+    "armed-by-reloads": (exits.ARMED, Service.OK),
+    "stale": (exits.WRONG, Service.WARNING),
+    "unprotected": (exits.WRONG, Service.CRITICAL),
+    "unloaded": (exits.WRONG, Service.CRITICAL),
+    "failed-at-boot": (exits.WRONG, Service.CRITICAL),
+    "stopped": (exits.NOT_LOADED, Service.WARNING),
+    "no-crashkernel": (exits.NOT_LOADED, Service.WARNING),
+    "down": (exits.UNKNOWN, Service.UNKNOWN),
+    "down-and-unloaded": (exits.WRONG, Service.CRITICAL),
+    "deaf": (exits.WRONG, Service.WARNING),
+    "starting": (exits.ARMED, Service.OK),
+    "fadump": (exits.ARMED, Service.OK),
+    "hostile": (exits.ARMED, Service.OK),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_state_has_its_exit_statuses(name: str, tmp_path: Path) -> None:
+    health = judge(facts.read(tmp_path, STATES[name](tmp_path)))
+    assert (health.exit, grade(health, Service.WARNING)) == EXPECTED[name]
+
+
+def test_whoever_stops_kdump_may_have_that_fine_or_critical(tmp_path: Path) -> None:
+    health = judge(facts.read(tmp_path, machines.stopped(tmp_path)))
+    assert [grade(health, level) for level in (Service.OK, Service.CRITICAL)] == [Service.OK, Service.CRITICAL]
+
+
+# --- kdumphpd-check.service -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "verb"),
+    [
+        ("armed", "inactive", Verb.RESTART),
+        ("armed", "active", None),
+        ("armed", "failed", Verb.RESTART),
+        ("unloaded", "active", Verb.RESTART),
+        ("unloaded", "failed", None),
+        ("stale", "active", Verb.RESTART),
+        ("stopped", "failed", Verb.RESTART),
+        ("stopped", "active", None),
+        ("down", "active", Verb.RESTART),
+        ("down-and-unloaded", "failed", None),
+    ],
+)
+def test_the_unit_is_touched_only_where_it_would_say_something_else(
+    name: str, now: str, verb: Verb | None, tmp_path: Path
+) -> None:
+    units = {**STATES[name](tmp_path), UNIT: {"ActiveState": now}}
+    assert decide(facts.read(tmp_path, units), units) is verb
+
+
+@pytest.mark.parametrize(("now", "verb"), [("failed", Verb.RESET), ("active", Verb.STOP), ("inactive", None)])
+def test_without_kdumphpd_by_the_operators_wish_nothing_fails(now: str, verb: Verb | None, tmp_path: Path) -> None:
+    units = {**machines.down(tmp_path), OURS: {"ActiveState": "inactive"}, UNIT: {"ActiveState": now}}
+    assert decide(facts.read(tmp_path, units), units) is verb
+
+
+def test_what_passes_by_itself_is_looked_at_again(tmp_path: Path) -> None:
+    units = {**machines.unloaded(tmp_path), machines.UNIT: {"ActiveState": "activating"}}
+    assert is_passing(facts.read(tmp_path, units), units)
+    dying = {**machines.armed(tmp_path), OURS: {"ActiveState": "deactivating"}}
+    assert is_passing(facts.read(tmp_path, dying), dying)
+
+
+def test_a_listener_that_keeps_dying_does_not_pass(tmp_path: Path) -> None:
+    once = {**machines.down(tmp_path), OURS: {"ActiveState": "activating", "NRestarts": "1"}}
+    often = {**once, OURS: {"ActiveState": "activating", "NRestarts": "7"}}
+    assert is_passing(facts.read(tmp_path, once), once)
+    assert not is_passing(facts.read(tmp_path, often), often)
+
+
+def test_a_systemd_that_does_not_answer_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "ask_systemd", lambda _: None)
+    assert unit.bring_up_to_date(tmp_path) == exits.UNKNOWN
+    assert "systemd does not answer" in capsys.readouterr().err
+
+
+# --- where it comes from ----------------------------------------------------------------------------------
+
+
+def test_units_that_are_not_installed_are_not_there() -> None:
+    text = "LoadState=loaded\nActiveState=active\n\nLoadState=not-found\nActiveState=inactive\n"
+    assert parse_units(text, ["a.service", "b.service"]) == {
+        "a.service": {"LoadState": "loaded", "ActiveState": "active"}
+    }
+    assert parse_units(text, ["a.service"]) is None
+    assert parse_units("", ["a.service"]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '{"pending":null}', "[" * 4000, '{"pending":null,"method":1,"loader":2}', "1e999"],
+)
+def test_a_record_that_is_none_says_nothing(text: str, tmp_path: Path) -> None:
+    put(kernel(tmp_path), {RECORD: text})
+    assert facts.read(tmp_path, {}).last_load is None
+
+
+def test_a_link_of_systemds_tells_where_it_answers_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "ask_systemd", lambda _: None)
+    machines.unloaded(tmp_path)
+    assert judge(facts.read(tmp_path)).exit == exits.NOT_LOADED
+    link = tmp_path / f"{facts.INVOCATIONS}{machines.UNIT}"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("0123")
+    assert judge(facts.read(tmp_path)).exit == exits.WRONG
