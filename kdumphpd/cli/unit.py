@@ -5,15 +5,18 @@ That unit runs `kdumphpctl status` and stays what came of it. Here it is restart
 now, and only then: whoever has an OnFailure= there is called once for each time that something goes wrong.
 """
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
 from kdumphpd.cli.health import judge
+from kdumphpd.runtime import CONDITION
 
 UNIT = "kdumphpd-check.service"
 LIMIT = 30.0  # seconds, for one call of systemctl
@@ -32,7 +35,31 @@ class Verb(StrEnum):
 
 
 def main() -> None:
-    sys.exit(bring_up_to_date(Path("/")))
+    sys.exit(follow(Path("/")))
+
+
+def follow(root: Path, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Bring the unit up to date, again if the listener's word changes meanwhile; the exit status.
+
+    systemd.path(5) does not notice a change while what it has started runs. The pause is for a listener that
+    changes its word without end: one look a second is all that it gets.
+    """
+    end = time.monotonic() + LONGEST_PASSING
+    while True:
+        sleep(PAUSE)
+        before = _condition(root)
+        status = bring_up_to_date(root)
+        if _condition(root) == before or time.monotonic() >= end:
+            return status
+
+
+def _condition(root: Path) -> bytes:
+    """The listener's word; nothing where there is none. What lies there may be a FIFO, or a link."""
+    try:
+        with os.fdopen(os.open(root / CONDITION, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+            return file.read(100)
+    except OSError:
+        return b""
 
 
 def bring_up_to_date(root: Path) -> int:

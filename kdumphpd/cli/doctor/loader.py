@@ -44,7 +44,7 @@ def _unit(probe: Probe) -> Finding:
         return skipped(NAME, "systemd does not answer, so whether kdump's unit is enabled is not known")
     found = {unit: units[unit] for unit in LOADERS if unit in units}
     if not found:
-        return failure(NAME, "no unit of kdump's is installed", "nothing loads an image at boot")
+        return failure(NAME, "no unit of kdump's is installed", "nothing loads an image at boot", "install it again")
     for unit, state in found.items():
         enabled, active = state.get("UnitFileState", ""), state.get("ActiveState", "")
         if active == "failed":

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from kdumphpd.cli.check import Service, grade
 from kdumphpd.cli.facts import OURS, parse_units
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.unit import UNIT, Verb, decide, is_passing
-from kdumphpd.runtime import RECORD
+from kdumphpd.runtime import CONDITION, RECORD
 from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import kernel, put
@@ -93,6 +94,26 @@ def test_a_systemd_that_does_not_answer_changes_nothing(
     monkeypatch.setattr(unit, "ask_systemd", lambda _: None)
     assert unit.bring_up_to_date(tmp_path) == exits.UNKNOWN
     assert "systemd does not answer" in capsys.readouterr().err
+
+
+def test_a_word_that_changes_meanwhile_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machines.armed(tmp_path)
+    words = iter(["unprotected", "armed", "armed"])
+
+    def look(root: Path) -> int:
+        put(root, {CONDITION: next(words)})
+        return 0
+
+    monkeypatch.setattr(unit, "bring_up_to_date", look)
+    assert unit.follow(tmp_path, lambda _: None) == 0
+    assert list(words) == []
+
+
+def test_a_fifo_in_the_words_place_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / CONDITION).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / CONDITION)
+    monkeypatch.setattr(unit, "bring_up_to_date", lambda _: 0)
+    assert unit.follow(tmp_path, lambda _: None) == 0
 
 
 # --- where it comes from ----------------------------------------------------------------------------------
