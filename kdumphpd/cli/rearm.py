@@ -42,8 +42,8 @@ def run(options: argparse.Namespace, root: Path) -> int:
         return exits.UNKNOWN
     steps = Steps(options)
     try:
-        conversation = client.Conversation(root, Request.REARM_NOW if options.now else Request.REARM)
-        with contextlib.closing(conversation):
+        with contextlib.closing(client.Conversation(root)) as conversation:
+            conversation.request(Request.REARM_NOW if options.now else Request.REARM)
             result = _wait(conversation, steps, root)
     except client.HelperUnavailable as error:
         steps.end()

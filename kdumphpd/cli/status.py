@@ -139,13 +139,15 @@ def _done(listener: State) -> Iterable[Line]:
     if burst := listener.last_burst:
         stale = f" (stale for {burst.stale:.1f} s)" if burst.stale else ""
         yield field("last burst", f"{when(burst.ended)}: {burst.sentence}{stale}")
-    yield field(
-        "totals",
-        f"{listener.events} uevents ({listener.synthetic} synthetic ones besides, {listener.overflows} overflows), "
-        f"{listener.bursts} bursts handled",
-    )
-    yield field("", f"{listener.checks} requests answered, {listener.failures} failed")
-    yield field("", f"{listener.reloads} reloads, unprotected for {listener.unprotected:.1f} s in all")
+    synthetic, overflows = listener.synthetic, _count(listener.overflows, "overflow")
+    yield field("totals", f"{_count(listener.events, 'uevent')} ({synthetic} synthetic besides, {overflows})")
+    handled, answered = _count(listener.bursts, "burst"), _count(listener.checks, "request")
+    yield field("", f"{handled} handled, {answered} answered, {listener.failures} failed")
+    yield field("", f"{_count(listener.reloads, 'reload')}, unprotected for {listener.unprotected:.1f} s in all")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def when(seconds: float) -> str:
