@@ -37,7 +37,6 @@ class LastLoad:
 
     pending: bool = False  # a reload of ours has begun and not ended with an image
     method: str = ""  # empty: somebody else has loaded it
-    loader: str = ""
     kernel_updates: bool = False  # the kernel updates this image by itself, as it said when it was last asked
     unprotected: float = 0.0  # seconds without an image in our last load
 
@@ -152,7 +151,6 @@ def last_load(root: Path) -> LastLoad | None:
         return LastLoad(
             pending=content["pending"] is not None,
             method=str(content["method"]),
-            loader=str(content["loader"]),
             kernel_updates=content["kernel_updates"] is True,
             unprotected=float(content["unprotected"]),
         )

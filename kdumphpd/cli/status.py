@@ -96,7 +96,7 @@ def _by(found: Facts) -> str:
         return "(by whom is not known: no check has been recorded yet)"
     if not load.method:
         return "by the distribution, or by hand"
-    return f"by kdumphpd with {load.method} (what {load.loader or 'the configuration'} would load)"
+    return f"by kdumphpd with {load.method}"
 
 
 def _by_kernel(found: Facts, subsystem: Subsystem) -> str:

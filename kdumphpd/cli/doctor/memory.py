@@ -50,7 +50,8 @@ def _ranges(probe: Probe) -> Finding:
         count = len(read_iomem(probe.root).ram)
     except (OSError, ImageError):
         return skipped(name, "how many memory ranges there are is for root to see", "run it as root")
-    text = f"{count} memory ranges of {most} that an image has room for (CONFIG_CRASH_MAX_MEMORY_RANGES)"
+    ranges = f"{count} memory range{'s' * (count != 1)}"
+    text = f"{ranges}, and an image has room for {most} (CONFIG_CRASH_MAX_MEMORY_RANGES)"
     if count > most:
         return failure(name, text, "the kernel leaves out what is more", "online memory in larger pieces")
     if count > NEAR * most:

@@ -60,8 +60,7 @@ def _units(ours: str = "active", loader: str = "active") -> Units:
 def _record(root: Path, **changes: Any) -> None:
     content = {
         "pending": None,
-        "method": "kexec -c --hotplug",
-        "loader": "kdump-tools",
+        "method": "kexec_load",
         "kernel_updates": True,
         "unprotected": 0.31,
     }

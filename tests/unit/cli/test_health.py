@@ -9,10 +9,11 @@ from kdumphpd.cli.check import Service, grade
 from kdumphpd.cli.facts import OURS, parse_units
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.unit import UNIT, Verb, decide, is_passing
+from kdumphpd.helper import record
 from kdumphpd.runtime import CONDITION, RECORD
 from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
-from tests.unit.trees import kernel, put
+from tests.unit.trees import helper_folder, kernel, put
 
 EXPECTED = {
     "armed": (exits.ARMED, Service.OK),
@@ -130,11 +131,19 @@ def test_units_that_are_not_installed_are_not_there() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "null", '{"pending":null}', "[" * 4000, '{"pending":null,"method":1,"loader":2}', "1e999"],
+    ["", "[]", "{}", "null", '{"pending":null}', "[" * 4000, '{"pending":null,"method":1}', "1e999"],
 )
 def test_a_record_that_is_none_says_nothing(text: str, tmp_path: Path) -> None:
     put(kernel(tmp_path), {RECORD: text})
     assert facts.read(tmp_path, {}).last_load is None
+
+
+def test_what_the_helper_records_is_what_is_read(tmp_path: Path) -> None:
+    root = helper_folder(tmp_path)
+    record.write(root, record.Record(method="kexec_load", kernel_updates=True, unprotected=0.25))
+    assert facts.last_load(root) == facts.LastLoad(method="kexec_load", kernel_updates=True, unprotected=0.25)
+    record.write(root, record.Record(pending=record.Pending()))
+    assert facts.last_load(root) == facts.LastLoad(pending=True)
 
 
 def test_a_link_of_systemds_tells_where_it_answers_root_alone(

@@ -18,7 +18,7 @@ from kdumphpd.protocol import Outcome, Progress, Reason, Result, encode
 from kdumphpd.runtime import RECORD, SOCKET
 from tests.unit.trees import kernel, put
 
-PENDING = '{"pending":{"units":[]},"method":"","loader":"","kernel_updates":false,"unprotected":0.0}'
+PENDING = '{"pending":{"units":[]},"method":"","kernel_updates":false,"unprotected":0.0}'
 
 RELOADED = Result(
     Outcome.RELOADED, reason=Reason.STALE, armed=True, seconds=1.2, unprotected=0.2, kernel_updates=True
