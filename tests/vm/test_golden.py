@@ -14,9 +14,9 @@ USER = ("", "doctor", "verify", "rearm")
 AS_USER = "setpriv --reuid=nobody --regid=nogroup --clear-groups env -C / "
 
 # kdump-tools' initrd cut short: what it describes can't be loaded again.
-INITRD = "f=$(sed -n 's/.*--initrd=\\([^ ]*\\).*/\\1/p' /var/crash/kexec_cmd)"
-BREAK = f"{INITRD}; cp -L $f /root/whole; head -c 99999 /root/whole > $f"
-MEND = f"{INITRD}; cp /root/whole $f"
+INITRD = "/var/lib/kdump/initrd.img"  # a link
+BREAK = f"f=$(readlink -f {INITRD}); cp $f /root/whole; truncate -s $(($(stat -c %s $f) / 2)) $f"
+MEND = f"cp /root/whole $(readlink -f {INITRD})"
 
 
 def said(machine: Machine, state: str, commands: tuple[str, ...] = ROOT, prefix: str = "", prompt: str = "#") -> str:
