@@ -49,7 +49,7 @@ def _loaded(facts: Facts) -> Health:
             passing=is_starting(facts.units),
         )
     if not listener.healthy:
-        return Health(Protection.IN_PART, exits.WRONG, _lower(listener.status), hint=_remedy(listener))
+        return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener))
     if not listener.checks:
         return Health(Protection.YES, exits.ARMED, "an image is loaded, and kdumphpd is checking it", passing=True)
     return Health(Protection.YES, exits.ARMED)
@@ -62,11 +62,6 @@ def _remedy(listener: State) -> str:
     if listener.deferred_until:
         return "wait, or kdumphpctl rearm --now"
     return "fix what it names, then kdumphpctl rearm; kdumphpctl doctor looks at everything"
-
-
-def _lower(status: str) -> str:
-    """The sentence of STATUS= amid another one."""
-    return status[:1].lower() + status[1:] if status[1:2].islower() else status
 
 
 def _not_loaded(facts: Facts) -> Health:
@@ -85,7 +80,7 @@ def _not_loaded(facts: Facts) -> Health:
             hint="fix what the journal says (journalctl -u 'kdumphpd*'), then kdumphpctl rearm",
         )
     if listener is not None and not listener.healthy:
-        return Health(Protection.NO, exits.WRONG, _lower(listener.status), hint=_remedy(listener), passing=asking)
+        return Health(Protection.NO, exits.WRONG, listener.status, hint=_remedy(listener), passing=asking)
     if (wish := _wish(facts.units)) is not None:
         return wish
     if not facts.crashkernel:
