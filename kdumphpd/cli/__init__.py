@@ -8,6 +8,7 @@ of all verbs, and how an answer is printed, are in output.py. They may stand bef
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -80,6 +81,7 @@ def arrange(words: Sequence[str]) -> list[str]:
 
 def _run(options: argparse.Namespace, run: Callable[[argparse.Namespace, Path], int]) -> int:
     """The verb's exit status; a reader that has gone away is no error of ours."""
+    status = exits.UNKNOWN
     try:
         status = run(options, Path("/"))
         sys.stdout.flush()
@@ -87,4 +89,8 @@ def _run(options: argparse.Namespace, run: Callable[[argparse.Namespace, Path], 
         # Python would complain of it once more when it ends. Source: its documentation of SIGPIPE.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.WRONG
+    except KeyboardInterrupt:
+        # As a program ends that does not handle it: whoever runs us in a loop sees that it was Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     return status

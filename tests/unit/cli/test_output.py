@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 
@@ -114,3 +115,17 @@ def test_text_is_what_there_is_without_an_option() -> None:
     command = [sys.executable, "-c", "from kdumphpd.cli import main; main()"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("protected ")
+
+
+def test_ctrl_c_ends_it_as_it_ends_any_program() -> None:
+    script = """
+import sys
+from kdumphpd import cli
+from kdumphpd.cli import status
+def interrupted(options, root):
+    raise KeyboardInterrupt
+status.run = interrupted
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
