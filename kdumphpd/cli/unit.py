@@ -70,7 +70,8 @@ def bring_up_to_date(root: Path) -> int:
         if not is_passing(found, units) or time.monotonic() >= end:
             return _act(decide(found, units))
         time.sleep(PAUSE)
-    print("systemd does not answer; trying again in a minute", file=sys.stderr)
+    # sd-daemon(3): the unit keeps what is less than a notice out of the journal.
+    print("<4>systemd does not answer; trying again in a minute", file=sys.stderr)
     return exits.UNKNOWN
 
 
