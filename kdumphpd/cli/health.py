@@ -46,7 +46,6 @@ def _loaded(facts: Facts) -> Health:
             exits.UNKNOWN,
             "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date",
             hint="systemctl start kdumphpd",
-            passing=is_starting(facts.units),
         )
     if not listener.healthy:
         return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener))
@@ -116,7 +115,7 @@ def _installed(units: Units | None) -> str:
 
 
 def is_starting(units: Units | None) -> bool:
-    """Whether systemd is about to have kdumphpd running again, and not for the third time in a row."""
+    """Whether systemd is about to have kdumphpd running again, and has not tried that for the third time in a row."""
     ours = (units or {}).get(OURS, {})
     restarts = ours.get("NRestarts", "")
     return ours.get("ActiveState") in AT_WORK and not (restarts.isdecimal() and int(restarts) > 2)

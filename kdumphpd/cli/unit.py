@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
-from kdumphpd.cli.health import judge
+from kdumphpd.cli.health import is_starting, judge
 from kdumphpd.runtime import CONDITION
 
 UNIT = "kdumphpd-check.service"
@@ -95,6 +95,8 @@ def decide(found: Facts, units: Units) -> Verb | None:
     if units.get(OURS, {}).get("ActiveState") in ("inactive", None):
         # The operator has stopped kdumphpd, and the distribution's rule stands in for it: that is nobody's failure.
         return {"failed": Verb.RESET, "active": Verb.STOP}.get(now)
+    if found.listener is None and found.loaded and is_starting(units):
+        return None  # its first word will have us look again
     wanted = "active" if judge(found).exit in (exits.ARMED, exits.NOT_LOADED) else "failed"
     return None if now == wanted else Verb.RESTART
 

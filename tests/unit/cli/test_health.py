@@ -82,11 +82,12 @@ def test_what_passes_by_itself_is_looked_at_again(tmp_path: Path) -> None:
     assert is_passing(facts.read(tmp_path, dying), dying)
 
 
-def test_a_listener_that_keeps_dying_does_not_pass(tmp_path: Path) -> None:
+def test_a_listener_that_starts_changes_nothing_and_one_that_keeps_dying_is_a_failure(tmp_path: Path) -> None:
     once = {**machines.down(tmp_path), OURS: {"ActiveState": "activating", "NRestarts": "1"}}
     often = {**once, OURS: {"ActiveState": "activating", "NRestarts": "7"}}
-    assert is_passing(facts.read(tmp_path, once), once)
-    assert not is_passing(facts.read(tmp_path, often), often)
+    for now in ("active", "failed"):
+        assert decide(facts.read(tmp_path, once), {**once, UNIT: {"ActiveState": now}}) is None
+    assert decide(facts.read(tmp_path, often), {**often, UNIT: {"ActiveState": "active"}}) is Verb.RESTART
 
 
 def test_a_systemd_that_does_not_answer_changes_nothing(
