@@ -15,11 +15,11 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
-from kdumphpd.cli.health import is_starting, judge
+from kdumphpd.cli.health import AT_WORK, is_starting, judge
 from kdumphpd.runtime import CONDITION
 
 UNIT = "kdumphpd-check.service"
-LIMIT = 30.0  # seconds, for one call of systemctl
+LIMIT = 90.0  # seconds, for one call of systemctl
 
 # For what passes by itself: a reload under way, a unit that is starting.
 LONGEST_PASSING = 60.0  # seconds
@@ -78,15 +78,17 @@ def bring_up_to_date(root: Path) -> int:
 def _act(verb: Verb | None) -> int:
     if verb is None:
         return 0
-    waiting = [] if verb is Verb.RESET else ["--no-block"]
-    command = ["systemctl", *waiting, verb, UNIT]
-    return subprocess.run(command, timeout=LIMIT, check=False).returncode
+    # To its end, so that the next look sees what came of it: a restart amid a start kills it, and that is a failure. A
+    # unit that fails is what is wanted here.
+    subprocess.run(["systemctl", verb, UNIT], stderr=subprocess.DEVNULL, timeout=LIMIT, check=False)  # noqa: S607
+    return 0
 
 
 def is_passing(found: Facts, units: Units) -> bool:
     """Whether somebody is at work, so that another look is worth more than this one. Pure."""
     # A listener that dies is "deactivating" as well, until systemd has noted that it will start it again.
-    return judge(found).passing or units.get(OURS, {}).get("ActiveState") == "deactivating"
+    dying = units.get(OURS, {}).get("ActiveState") == "deactivating"
+    return judge(found).passing or dying or units.get(UNIT, {}).get("ActiveState") in AT_WORK
 
 
 def decide(found: Facts, units: Units) -> Verb | None:

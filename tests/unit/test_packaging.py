@@ -89,7 +89,7 @@ def test_units_and_programs_agree() -> None:
     assert socket["ListenStream"] == [f"/{runtime.SOCKET}"]
     assert (socket["SocketUser"], socket["SocketMode"]) == (["kdumphpd"], ["0600"])
     assert settings("kdumphpd-check.path")["PathChanged"] == [f"/{runtime.CONDITION}"]
-    assert settings("kdumphpd-check.service")["SuccessExitStatus"] == [str(exits.NOT_LOADED)]
+    assert settings("kdumphpd-check.service")["SuccessExitStatus"] == [f"{exits.NOT_LOADED} SIGTERM"]
     assert [f"run/{name}" for name in helper["RuntimeDirectory"]] == [runtime.FOLDER]
     assert runtime.STATE.startswith(f"run/{settings('kdumphpd.service')['RuntimeDirectory'][0]}/")
     assert helper["RuntimeMaxSec"] == [f"{(request.LONGEST - 60) / 3600:g}h"]
