@@ -78,8 +78,8 @@ def bring_up_to_date(root: Path) -> int:
 def _act(verb: Verb | None) -> int:
     if verb is None:
         return 0
-    # To its end, so that the next look sees what came of it: a restart amid a start kills it, and that is a failure. A
-    # unit that fails is what is wanted here.
+    # To its end, so that the next look sees what came of it: a restart amid a start kills it, and that is a failure.
+    # That it fails is no error here.
     subprocess.run(["systemctl", verb, UNIT], stderr=subprocess.DEVNULL, timeout=LIMIT, check=False)  # noqa: S607
     return 0
 
