@@ -23,6 +23,7 @@ def compare(name: str, text: str, *, numbers: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return
+    assert path.exists(), f"nobody has recorded {path} yet: KDUMPHPD_GOLDEN=write, and read what it writes"
     kept = path.read_text()
     if numbers:
         assert text == kept, f"{path} differs"
