@@ -223,7 +223,7 @@ class Loop:
         say(
             f"{self._happened(ask)}: {why}{self._again()}",
             id=MessageId.HELPER_UNAVAILABLE,
-            **report.fields(ask, None),
+            **report.fields(ask, None, now),
         )
 
     def learned(self, what: str) -> None:
@@ -251,7 +251,7 @@ class Loop:
             say = log.notice if result.known else log.error
         elif ask.routine and result.outcome in RIGHT:
             say = log.debug
-        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result))
+        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result, time.monotonic()))
         report.count(self.state, ask, result, f"{sentence}{retried}", stale)
 
     def _happened(self, ask: Ask) -> str:

@@ -7,7 +7,8 @@ Source: Prometheus, "Exposition formats". No sample has a timestamp: the collect
 from collections.abc import Iterable, Iterator
 
 from kdumphpd import __version__
-from kdumphpd.listener.tally import Condition, Spent, Tally
+from kdumphpd.condition import Condition
+from kdumphpd.listener.tally import Spent, Tally
 from kdumphpd.state import State
 
 PREFIX = "kdumphpd"

@@ -6,8 +6,8 @@ Pure: no I/O and no clock. Every method is told the time (seconds of any monoton
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from kdumphpd.condition import Condition, condition
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.protocol import Outcome, Reason, Result
 from kdumphpd.state import State
@@ -21,26 +21,6 @@ STALE_BOUNDS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0)
 RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED, Outcome.CONFIGURED, Outcome.BUSY})
 # Reasons for a reload of an image that did describe the machine, or was not there.
 NOT_STALE = frozenset({Reason.NOT_UPDATABLE, Reason.UNSAFE, Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED})
-
-
-class Condition(StrEnum):
-    """What a panic at this moment leaves behind."""
-
-    PROTECTED = "protected"
-    STALE = "stale"  # an image is loaded, and a dump may miss something or fail
-    UNPROTECTED = "unprotected"  # no image is loaded, against the operator's wish
-    STOPPED = "stopped"  # no image is loaded, and that is the operator's wish as far as anybody can tell
-    UNKNOWN = "unknown"
-
-
-def condition(state: State) -> Condition:
-    if state.loaded is None:
-        return Condition.UNKNOWN
-    if not state.loaded:
-        return Condition.UNPROTECTED if state.pending or state.failure else Condition.STOPPED
-    # A socket that fails makes the state red as well, and says nothing of the image.
-    wrong = state.failure or state.deferred_until or (state.receiving and not state.healthy)
-    return Condition.STALE if wrong else Condition.PROTECTED
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from kdumphpd.listener.tally import Condition, Spent, Tally, condition
+from kdumphpd.condition import Condition, condition
+from kdumphpd.listener.tally import Spent, Tally
 from kdumphpd.protocol import Outcome, Reason, Result
 from kdumphpd.state import State
 
