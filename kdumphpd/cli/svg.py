@@ -157,16 +157,16 @@ def _phases(scale: _Scale, timeline: Timeline, bottom: int) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Stretch:
     begin: float
     end: float
     text: str
     count: int = 1
 
 
-def _merged(scale: _Scale, timeline: Timeline, phase: Phase) -> list[_Run]:
+def _merged(scale: _Scale, timeline: Timeline, phase: Phase) -> list[_Stretch]:
     """The spans of a phase; those that nobody could tell from each other as one."""
-    runs: list[_Run] = []
+    runs: list[_Stretch] = []
     for span in timeline.of(phase):
         last = runs[-1] if runs else None
         if last and scale.x(span.begin) - scale.x(last.end) < 0.5:
@@ -175,7 +175,7 @@ def _merged(scale: _Scale, timeline: Timeline, phase: Phase) -> list[_Run]:
         else:
             said = f": {span.sentence}" if span.sentence else ""
             text = f"{phase} for {duration(span.seconds)} from {moment(span.begin)}{said}"
-            runs.append(_Run(span.begin, span.end, text))
+            runs.append(_Stretch(span.begin, span.end, text))
     return runs
 
 

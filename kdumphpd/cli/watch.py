@@ -17,22 +17,23 @@ from kdumphpd import state
 from kdumphpd.cli import exits, output
 from kdumphpd.cli.history import line
 from kdumphpd.cli.output import Tone
-from kdumphpd.condition import Condition, condition
 from kdumphpd.runtime import STATE
-from kdumphpd.state import State
+from kdumphpd.state import Condition, State
 
 # The file is replaced at each change: a stat(2) so often costs less than what would have to be watched with
 # inotify(7), the folder included, which comes and goes with the daemon.
 PERIOD = 0.2  # seconds
 
+UNKNOWN = "unknown"  # kdumphpd does not run
+
 # A status that counts down changes with every file.
 COUNTDOWN = re.compile(r"; next try in \d+ s$")
 
 TONES = {
-    Condition.PROTECTED: Tone.GOOD,
-    Condition.STALE: Tone.DOUBTFUL,
+    Condition.ARMED: Tone.GOOD,
+    Condition.WRONG: Tone.DOUBTFUL,
     Condition.UNPROTECTED: Tone.BAD,
-    Condition.UNKNOWN: Tone.DOUBTFUL,
+    UNKNOWN: Tone.DOUBTFUL,
 }
 
 
@@ -41,7 +42,7 @@ class Seen:
     """What a change is a change of. `when`: seconds since the epoch, the burst's end where one has ended."""
 
     when: float
-    condition: Condition
+    condition: str  # a state.Condition, or UNKNOWN
     sentence: str
     burst: float = 0.0  # when the last burst ended
 
@@ -73,7 +74,7 @@ def look(root: Path, now: float) -> State | Seen:
     try:
         return state.read(root)
     except state.StateError as error:
-        return Seen(now, Condition.UNKNOWN, str(error))
+        return Seen(now, UNKNOWN, str(error))
 
 
 def changes(last: Seen | None, found: State | Seen, now: float) -> Iterator[Seen]:
@@ -81,7 +82,7 @@ def changes(last: Seen | None, found: State | Seen, now: float) -> Iterator[Seen
     if isinstance(found, Seen):
         standing = dataclasses.replace(found, burst=last.burst if last else 0.0)
     else:
-        is_now, burst = condition(found), found.last_burst
+        is_now, burst = found.condition, found.last_burst
         # After a restart there is none at first.
         ended = burst.ended if burst else 0.0
         standing = Seen(now, is_now, COUNTDOWN.sub("", found.status), ended)

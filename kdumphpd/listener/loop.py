@@ -43,7 +43,7 @@ class Loop:
         self._marks = watch.read_marks(root)
         self._look_at = 0.0  # when the marks are read again
         self._reopen_at: float | None = None
-        self._tally = Tally(time.time())
+        self._tally = Tally()
         self._publisher = Publisher(root, notify, self._tally)
         self.state = State(started=time.time(), status="Checking the kdump image", healthy=True)
 
@@ -278,7 +278,7 @@ class Loop:
         self.state.healthy = self.state.receiving and not wrong
         self.state.status = report.status(self.state, self._wait())
         report.note_condition(self.state, time.time())
-        self._publisher.publish(self.state, now, time.time())
+        self._publisher.publish(self.state, now)
 
     # --- configuration -------------------------------------------------------------------------------------------
 

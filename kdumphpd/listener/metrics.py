@@ -7,9 +7,8 @@ Source: Prometheus, "Exposition formats". No sample has a timestamp: the collect
 from collections.abc import Iterable, Iterator
 
 from kdumphpd import __version__
-from kdumphpd.condition import Condition
 from kdumphpd.listener.tally import Spent, Tally
-from kdumphpd.state import State
+from kdumphpd.state import Condition, State
 
 PREFIX = "kdumphpd"
 
@@ -23,28 +22,27 @@ def render(state: State, tally: Tally, now: float) -> str:
 
 
 def _lines(state: State, tally: Tally, now: float) -> Iterator[str]:
-    is_now = tally.condition
     yield from _one("info", "gauge", "The version of kdumphpd.", 1, f'{{version="{__version__}"}}')
     yield from _one("start_time_seconds", "gauge", "When kdumphpd was started, since the epoch.", state.started)
     yield from _one(
         "protected",
         "gauge",
         "1: a kdump image is loaded, so that a panic leaves a dump.",
-        is_now in (Condition.PROTECTED, Condition.STALE),
+        bool(state.loaded),
     )
     yield from _one(
         "stale",
         "gauge",
         "1: the loaded image is or may be out of date, or is unsafe: a dump may miss something or fail.",
-        is_now is Condition.STALE,
+        state.condition is Condition.WRONG,
     )
     yield from _one(
         "stopped",
         "gauge",
         "1: no image is loaded, and kdumphpd takes that for the operator's wish.",
-        is_now is Condition.STOPPED,
+        state.condition is Condition.NOT_LOADED,
     )
-    yield from _one("state_since_seconds", "gauge", "When these three last changed, since the epoch.", tally.since)
+    yield from _one("state_since_seconds", "gauge", "When these three last changed, since the epoch.", state.since)
     yield from _one("receiving", "gauge", "1: uevents of CPUs and memory are received.", state.receiving)
     if tally.crashkernel is not None:
         yield from _one("crashkernel_bytes", "gauge", "Memory reserved for the image.", tally.crashkernel)

@@ -31,8 +31,8 @@ class Publisher:
         self._metrics_due = False
         self._unwritable: set[str] = set()
 
-    def publish(self, now_state: State, now: float, wall: float) -> None:
-        """Write what has changed. `now`: seconds of a monotonic clock; `wall`: since the epoch."""
+    def publish(self, now_state: State, now: float) -> None:
+        """Write what has changed. `now`: seconds of a monotonic clock."""
         changed = self._written != now_state
         if changed:
             if self._written is None or self._written.status != now_state.status:
@@ -40,7 +40,7 @@ class Publisher:
             self._written = dataclasses.replace(now_state)
             self._try(STATE, "kdumphpctl shows an old state", lambda: state.write(self._root, now_state))
         self._metrics_due |= changed
-        urgent = self._tally.saw(now_state, now, wall)
+        urgent = self._tally.saw(now_state, now)
         since = None if self._metrics_at is None else now - self._metrics_at
         if urgent or since is None or since >= (PAUSE if self._metrics_due else LONGEST):
             self._metrics_at, self._metrics_due = now, False

@@ -7,10 +7,9 @@ Pure: no I/O and no clock. Every method is told the time (seconds of any monoton
 from collections import Counter
 from dataclasses import dataclass, field
 
-from kdumphpd.condition import Condition, condition
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.protocol import Outcome, Reason, Result
-from kdumphpd.state import State
+from kdumphpd.state import Condition, State
 
 # Seconds. A kexec straight over the old image takes tens of milliseconds, a distribution's own reload seconds.
 UNPROTECTED_BOUNDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -55,15 +54,14 @@ class Spent:
 
 
 class Tally:
-    """`wall` is the time on the wall, in seconds since the epoch."""
+    """Counts since the listener's start."""
 
-    def __init__(self, wall: float) -> None:
+    def __init__(self) -> None:
         self.events = Counter(dict.fromkeys(Subsystem, 0))
         self.reloads = Counter({"reloaded": 0, "failed": 0, "stale": 0, "unsafe": 0})
         self.unprotected = Spent(UNPROTECTED_BOUNDS)
         self.stale = Spent(STALE_BOUNDS)
-        self.condition = Condition.UNKNOWN
-        self.since = wall  # when the condition began
+        self.condition: Condition | None = None
         self.crashkernel: int | None = None  # bytes that are reserved for the image; None: not known
 
     def answered(self, result: Result, opened: float | None, now: float) -> None:
@@ -81,15 +79,13 @@ class Tally:
         elif result.unprotected and self.unprotected.since is None:
             self.unprotected.add(result.unprotected)
 
-    def saw(self, state: State, now: float, wall: float) -> bool:
+    def saw(self, state: State, now: float) -> bool:
         """Take note of how things stand; whether that is another condition than before."""
-        found = condition(state)
-        for spent, open_in in ((self.unprotected, Condition.UNPROTECTED), (self.stale, Condition.STALE)):
-            if found is open_in:
+        for spent, condition in ((self.unprotected, Condition.UNPROTECTED), (self.stale, Condition.WRONG)):
+            if state.condition is condition:
                 spent.begin(now)
             else:
                 spent.end(now)
-        if found is self.condition:
-            return False
-        self.condition, self.since = found, wall
-        return True
+        changed = state.condition is not self.condition
+        self.condition = state.condition
+        return changed

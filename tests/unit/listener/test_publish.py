@@ -15,11 +15,11 @@ from kdumphpd.listener.publish import LONGEST, PAUSE, Publisher
 from kdumphpd.listener.tally import Tally
 from kdumphpd.protocol import Outcome, Reason, Result
 from kdumphpd.runtime import METRICS
-from kdumphpd.state import State
+from kdumphpd.state import Condition, State
 from tests.unit.trees import put
 
-FINE = State(1.0, "Armed", healthy=True, receiving=True, loaded=True)
-STALE = replace(FINE, healthy=False, failure="no initrd")
+FINE = State(1.0, "Armed", healthy=True, receiving=True, loaded=True, condition=Condition.ARMED, since=100.0)
+STALE = replace(FINE, healthy=False, condition=Condition.WRONG, since=177.0)
 
 
 def values(text: str) -> dict[str, float]:
@@ -29,7 +29,7 @@ def values(text: str) -> dict[str, float]:
 
 
 def test_every_metric_has_its_help_and_type_and_no_timestamp() -> None:
-    text = metrics.render(FINE, Tally(5.0), 0.0)
+    text = metrics.render(FINE, Tally(), 0.0)
     names = {re.sub(r"_(bucket|sum|count)$", "", name.partition("{")[0]) for name in values(text)}
     assert set(re.findall(r"^# TYPE (\w+) (?:gauge|counter|histogram)$", text, re.MULTILINE)) == names
     assert set(re.findall(r"^# HELP (\w+) .*\.$", text, re.MULTILINE)) == names
@@ -37,11 +37,11 @@ def test_every_metric_has_its_help_and_type_and_no_timestamp() -> None:
 
 
 def test_metrics_say_what_was_counted() -> None:
-    tally = Tally(5.0)
+    tally = Tally()
     tally.crashkernel = 256 << 20
     tally.events[Subsystem.MEMORY] += 32
     tally.answered(Result(Outcome.RELOADED, Reason.STALE, method="kexec", unprotected=0.25, armed=True), 10.0, 12.0)
-    tally.saw(FINE, 12.0, 100.0)
+    tally.saw(FINE, 12.0)
     found = values(metrics.render(replace(FINE, overflows=2, bursts=1), tally, 12.0))
     assert (found["kdumphpd_protected"], found["kdumphpd_stale"], found["kdumphpd_stopped"]) == (1, 0, 0)
     assert found["kdumphpd_state_since_seconds"] == 100
@@ -68,36 +68,36 @@ def written(root: Path) -> dict[str, float]:
 
 
 def test_uevents_alone_write_no_metrics_before_the_pause_is_over(folder: Path) -> None:
-    publisher = Publisher(folder, lambda _: None, Tally(0.0))
-    publisher.publish(FINE, 0.0, 0.0)
-    publisher.publish(replace(FINE, bursts=1), PAUSE / 2, 0.0)
+    publisher = Publisher(folder, lambda _: None, Tally())
+    publisher.publish(FINE, 0.0)
+    publisher.publish(replace(FINE, bursts=1), PAUSE / 2)
     assert written(folder)["kdumphpd_bursts_total"] == 0
-    publisher.publish(replace(FINE, bursts=2), PAUSE, 0.0)
+    publisher.publish(replace(FINE, bursts=2), PAUSE)
     assert written(folder)["kdumphpd_bursts_total"] == 2
 
 
 def test_what_a_panic_would_leave_is_written_at_once(folder: Path) -> None:
-    publisher = Publisher(folder, lambda _: None, Tally(0.0))
-    publisher.publish(FINE, 0.0, 0.0)
-    publisher.publish(STALE, 0.1, 77.0)
+    publisher = Publisher(folder, lambda _: None, Tally())
+    publisher.publish(FINE, 0.0)
+    publisher.publish(STALE, 0.1)
     assert written(folder)["kdumphpd_stale"] == 1
-    assert written(folder)["kdumphpd_state_since_seconds"] == 77
+    assert written(folder)["kdumphpd_state_since_seconds"] == 177
 
 
 def test_the_file_gets_no_older_than_its_longest_age(folder: Path) -> None:
-    publisher = Publisher(folder, lambda _: None, Tally(0.0))
-    publisher.publish(FINE, 0.0, 0.0)
+    publisher = Publisher(folder, lambda _: None, Tally())
+    publisher.publish(FINE, 0.0)
     (folder / METRICS).unlink()
-    publisher.publish(FINE, LONGEST - 1, 0.0)
+    publisher.publish(FINE, LONGEST - 1)
     assert not (folder / METRICS).exists()
-    publisher.publish(FINE, LONGEST, 0.0)
+    publisher.publish(FINE, LONGEST)
     assert (folder / METRICS).exists()
 
 
 def test_everybody_may_read_metrics_whatever_the_umask(folder: Path) -> None:
     before = os.umask(0o077)
     try:
-        Publisher(folder, lambda _: None, Tally(0.0)).publish(FINE, 0.0, 0.0)
+        Publisher(folder, lambda _: None, Tally()).publish(FINE, 0.0)
     finally:
         os.umask(before)
     assert stat.S_IMODE((folder / METRICS).stat().st_mode) == 0o644
@@ -105,8 +105,8 @@ def test_everybody_may_read_metrics_whatever_the_umask(folder: Path) -> None:
 
 
 def test_a_folder_that_is_gone_stops_nothing(tmp_path: Path) -> None:
-    publisher = Publisher(tmp_path, lambda _: None, Tally(0.0))
-    publisher.publish(FINE, 0.0, 0.0)
+    publisher = Publisher(tmp_path, lambda _: None, Tally())
+    publisher.publish(FINE, 0.0)
     put(tmp_path, {"run/kdumphpd/x": ""})
-    publisher.publish(STALE, 1.0, 0.0)
+    publisher.publish(STALE, 1.0)
     assert written(tmp_path)["kdumphpd_stale"] == 1
