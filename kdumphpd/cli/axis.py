@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ticks of a time axis, for a second or for years, in local time. Pure but for the time zone."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-DAY = 86400.0
-# Steps in seconds within a day, in days within a month, in months beyond.
-SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
-DAYS = (1, 2, 7, 14)
+HOUR = 3600.0
+# Steps in seconds within an hour, in hours within a fortnight, in months beyond.
+SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+HOURS = (1, 2, 3, 6, 12, 24, 48, 168, 336)
 MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120, 600)
 
 MOST = 10  # ticks
@@ -31,10 +32,10 @@ def ticks(begin: float, end: float) -> list[Tick]:
     for step in SECONDS:
         if length / step <= MOST:
             return _labelled(_seconds(begin, end, step), "%H:%M:%S" if step < 60 else "%H:%M")
-    for days in DAYS:
-        if length / (days * DAY) <= MOST:
-            return _labelled(_days(begin, end, days), None)
-    months = next((step for step in MONTH_STEPS if length / (step * 30.4 * DAY) <= MOST), MONTH_STEPS[-1])
+    for hours in HOURS:
+        if length / (hours * HOUR) <= MOST:
+            return _labelled(_hours(begin, end, hours), "%H:%M" if hours < 24 else None)
+    months = next((step for step in MONTH_STEPS if length / (step * 730 * HOUR) <= MOST), MONTH_STEPS[-1])
     return _labelled(_months(begin, end, months), "month" if months < 12 else "year")
 
 
@@ -47,15 +48,16 @@ def _seconds(begin: float, end: float, step: int) -> Iterator[float]:
         at += step
 
 
-def _days(begin: float, end: float, step: int) -> Iterator[float]:
+def _hours(begin: float, end: float, step: int) -> Iterator[float]:
     # By the calendar: a day may have 23 hours.
-    start = time.localtime(begin)
-    for count in range(0, 400, step):
-        at = time.mktime((start.tm_year, start.tm_mon, start.tm_mday + count, 0, 0, 0, 0, 0, -1))
+    start, before = time.localtime(begin), begin - 1
+    for hour in itertools.count(0, step):
+        at = time.mktime((start.tm_year, start.tm_mon, start.tm_mday, hour, 0, 0, 0, 0, -1))
         if at > end:
             return
-        if at >= begin:
+        if at >= begin and at != before:
             yield at
+            before = at
 
 
 def _months(begin: float, end: float, step: int) -> Iterator[float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, journalctl
 from kdumphpd.cli.entries import YEAR_10000, Entry
-from kdumphpd.cli.output import Coloured, Line, Row, Tone, fail, field, note, show
+from kdumphpd.cli.output import Coloured, Line, Row, Tone, fail, field, note, show, wants_json
 
 TONES = {
     "updated": Tone.GOOD,
@@ -48,7 +48,8 @@ def run(options: argparse.Namespace, root: Path) -> int:
     if not found:
         hint = "" if os.geteuid() == 0 else "; root, and members of systemd-journal and adm, may read all of it"
         note(options, f"no entries of kdumphpd's{hint}")
-    show(options, {"entries": list(map(dataclasses.asdict, found))}, lines(found))
+    if found or wants_json(options):
+        show(options, {"entries": list(map(dataclasses.asdict, found))}, lines(found))
     return exits.ARMED
 
 
