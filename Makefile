@@ -106,7 +106,7 @@ install-files: man
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md
-	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md
+	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md docs/*.svg
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/man/man5 build/man/*.5
 	$(INSTALL) -t $(DESTDIR)$(BASH_COMPLETIONS) packaging/completions/bash/*

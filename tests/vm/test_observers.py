@@ -90,7 +90,8 @@ def test_observers(machine: Machine, result: Result) -> None:
     machine.run("journalctl --sync")
     entries = json.loads(machine.run(ALL).stdout)["entries"]
     kinds = [entry["kind"] for entry in entries if entry["events"]]
-    assert kinds == ["reloaded", "updated", "updated", "updated"]
+    # A slow machine adds and onlines a CPU in two bursts.
+    assert kinds == ["reloaded", *["updated"] * (now.bursts - 1)]
     assert sum(entry["events"] for entry in entries) == now.events
     assert [entry["kind"] for entry in entries].count("started") == 2
     assert not [entry for entry in entries if entry["sentence"] == "forged"]
@@ -108,7 +109,7 @@ def test_observers(machine: Machine, result: Result) -> None:
     picture = machine.run("kdumphpctl plot --boot").stdout
     keep("plot.svg", picture)
     drawn = "".join(ElementTree.fromstring(picture).itertext())  # noqa: S314 - our own picture
-    assert "4 bursts" in drawn
+    assert f"{now.bursts} bursts of {now.events} uevents: {now.bursts - 1} updated by the kernel, 1 reloaded" in drawn
     assert "forged" not in drawn
     spans = json.loads(machine.run("kdumphpctl plot --boot --json").stdout)["spans"]
     phases = [span["phase"] for span in spans]
