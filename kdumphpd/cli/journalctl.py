@@ -53,8 +53,10 @@ def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
         except OSError as error:
             raise JournalError(f"cannot run journalctl: {error.strerror}") from error
         with process:
-            if process.stdout is not None:
-                yield from entries(process.stdout)
+            try:
+                yield from entries(process.stdout or ())
+            except KeyboardInterrupt:
+                raise JournalError("interrupted") from None
         if process.returncode:
             said.seek(0)
             words = said.read(MAX_SAID).decode("utf-8", "replace").strip()

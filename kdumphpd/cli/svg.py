@@ -189,6 +189,12 @@ def _bursts(scale: _Scale, timeline: Timeline, top: int, bottom: int) -> Iterato
         y = _level(level, largest, top, bottom)
         yield f'<path class="line grid" d="M{LEFT} {y:.1f}H{LEFT + INNER}"/>'
         yield _text(LEFT - 6, y + 4, f"{level}", "dim end small")
+    for entry in found:  # from the first event to the last, where that is to be seen
+        begin = entry.when - entry.elapsed
+        if scale.x(begin + entry.duration) - scale.x(begin) > NARROWEST:
+            yield _bar(
+                scale, begin, begin + entry.duration, bottom, 4, NAMES.get(entry.kind, "stale"), _told([entry])
+            )
     for mark in _marks(scale, found, begin=True):
         y = _level(max(entry.events for entry in mark.entries), largest, top, bottom)
         yield (
