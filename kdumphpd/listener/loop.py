@@ -59,6 +59,7 @@ class Loop:
 
     def start(self) -> None:
         self._schedule.start(time.monotonic())
+        self.state.loaded = self._marks.loaded
         self._tally.crashkernel = reservation(self._root)
         self.publish()
 

@@ -61,7 +61,7 @@ class Tally:
         self.reloads = Counter({"reloaded": 0, "failed": 0, "stale": 0, "unsafe": 0})
         self.unprotected = Spent(UNPROTECTED_BOUNDS)
         self.stale = Spent(STALE_BOUNDS)
-        self.condition: Condition | None = None
+        self.seen: tuple[Condition, bool | None] | None = None  # the condition, and whether an image is loaded
         self.crashkernel: int | None = None  # bytes that are reserved for the image; None: not known
 
     def answered(self, result: Result, opened: float | None, now: float) -> None:
@@ -80,12 +80,11 @@ class Tally:
             self.unprotected.add(result.unprotected)
 
     def saw(self, state: State, now: float) -> bool:
-        """Take note of how things stand; whether that is another condition than before."""
+        """Take note of how things stand; whether a panic would leave something else behind than before."""
         for spent, condition in ((self.unprotected, Condition.UNPROTECTED), (self.stale, Condition.WRONG)):
             if state.condition is condition:
                 spent.begin(now)
             else:
                 spent.end(now)
-        changed = state.condition is not self.condition
-        self.condition = state.condition
-        return changed
+        before, self.seen = self.seen, (state.condition, state.loaded)
+        return before != self.seen

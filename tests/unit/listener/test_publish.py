@@ -110,3 +110,12 @@ def test_a_folder_that_is_gone_stops_nothing(tmp_path: Path) -> None:
     put(tmp_path, {"run/kdumphpd/x": ""})
     publisher.publish(STALE, 1.0)
     assert written(tmp_path)["kdumphpd_stale"] == 1
+
+
+def test_before_the_first_check_metrics_say_whether_an_image_is_loaded(folder: Path) -> None:
+    publisher = Publisher(folder, lambda _: None, Tally())
+    checking = replace(FINE, condition=Condition.CHECKING)
+    publisher.publish(replace(checking, loaded=False), 0.0)
+    assert written(folder)["kdumphpd_protected"] == 0
+    publisher.publish(checking, 0.1)
+    assert written(folder)["kdumphpd_protected"] == 1
