@@ -59,7 +59,6 @@ class Loop:
 
     def start(self) -> None:
         self._schedule.start(time.monotonic())
-        self.state.loaded = self._marks.loaded
         self._tally.crashkernel = reservation(self._root)
         self.publish()
 
