@@ -53,10 +53,7 @@ def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
         except OSError as error:
             raise JournalError(f"cannot run journalctl: {error.strerror}") from error
         with process:
-            try:
-                yield from entries(process.stdout or ())
-            except KeyboardInterrupt:
-                raise JournalError("interrupted") from None
+            yield from entries(process.stdout or ())
         if process.returncode:
             said.seek(0)
             words = said.read(MAX_SAID).decode("utf-8", "replace").strip()
