@@ -3,19 +3,16 @@
 
 import time
 from dataclasses import replace
-from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kdumphpd.cli.axis import MOST, ticks
-from kdumphpd.cli.entries import KINDS, Entry
+from kdumphpd.cli.entries import Entry
 from kdumphpd.cli.summary import describe, duration, notable, summary
 from kdumphpd.cli.svg import draw
 from kdumphpd.cli.timeline import Phase, Timeline, build
-from kdumphpd.protocol import Outcome, Reason
+from kdumphpd.protocol import Reason
 
 T = 1_764_000_000.0
 
@@ -93,40 +90,6 @@ def test_nothing_is_known_of_the_time_between_two_boots() -> None:
 
 def test_without_now_it_ends_with_the_last_entry() -> None:
     assert built(CHECKED, UPDATED).end == UPDATED.when
-
-
-MOMENTS = st.floats(0, 1e6).map(lambda seconds: T + seconds)
-SECONDS = st.floats(0, 1e5)
-ENTRIES = st.builds(
-    Entry,
-    when=MOMENTS,
-    boot=st.sampled_from("ab"),
-    kind=st.sampled_from(sorted(set(KINDS.values()))),
-    priority=st.integers(0, 7),
-    sentence=st.text(),
-    outcome=st.sampled_from(["", *Outcome, "of another version"]),
-    reason=st.sampled_from(["", *Reason]),
-    armed=st.sampled_from([True, False, None]),
-    method=st.text(max_size=5),
-    seconds=SECONDS,
-    unprotected=SECONDS,
-    events=st.integers(0, 10**9),
-    duration=SECONDS,
-    elapsed=SECONDS,
-)
-
-
-@given(st.lists(ENTRIES, min_size=1, max_size=30), st.booleans(), st.none() | MOMENTS)
-def test_whatever_the_journal_holds_there_is_a_picture_of_it(
-    entries: list[Entry], in_order: bool, now: float | None
-) -> None:
-    timeline = built(*(sorted(entries, key=lambda entry: entry.when) if in_order else entries), now=now)
-    for before, after in pairwise(timeline.spans):
-        assert before.end == after.begin
-    assert all(span.seconds > 0 for span in timeline.spans)
-    picture = draw(timeline, "host & <co>")
-    assert picture.isascii()
-    ElementTree.fromstring(picture)  # noqa: S314 - our own
 
 
 def test_the_picture_says_in_words_what_it_shows() -> None:
