@@ -69,6 +69,8 @@ def test_observers(machine: Machine, result: Result) -> None:
     # An image that the operator stops, and a daemon that is started again.
     machine.run("systemctl stop kdump-tools")
     machine.wait_until(f"grep -qx 'kdumphpd_stopped 1' {METRICS}")
+    # The journal says so when the listener has asked, which takes it two more seconds.
+    machine.wait_until("kdumphpctl history --boot | grep -q 'not loaded .*kdump-tools.service was stopped'")
     machine.run("systemctl start kdump-tools", timeout=120)
     machine.wait_until(f"grep -qx 'kdumphpd_protected 1' {METRICS}")
     machine.run("systemctl stop kdumphpd")
