@@ -46,7 +46,7 @@ lint: $(READY)
 
 ## make test-unit  what needs no kernel, real netlink sockets, and whether the documentation is true
 test-unit: $(READY) $(WITH_PYDANTIC2)
-	$(RUN) -m pytest -m "not long" tests/unit tests/property tests/uevents tests/documentation
+	$(RUN) -m pytest -m "not long" tests/unit tests/property tests/uevents tests/documentation tests/monitoring
 	PYTHONPATH=build/pydantic2 $(RUN) -m pytest -q tests/unit tests/property/test_edges.py --ignore tests/unit/image
 
 ## make test-packaging  what the packages hold and do; `make deb` before it has the deb compared too
@@ -106,7 +106,7 @@ install-files: man
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md
-	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md
+	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md docs/*.svg
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/man/man5 build/man/*.5
 	$(INSTALL) -t $(DESTDIR)$(BASH_COMPLETIONS) packaging/completions/bash/*
@@ -114,6 +114,9 @@ install-files: man
 	$(INSTALL) packaging/kdumphpd.toml $(DESTDIR)$(PREFIX)/lib/kdumphpd/kdumphpd.toml
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/kdumphpd/udev udev/*.rules
 	$(INSTALL) -m 0755 -t $(DESTDIR)$(LIBEXEC) udev/udev-rules packaging/libexec/record-kexec
+	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/kdumphpd/monitoring packaging/monitoring/*
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/report.files
+	ln -sf /run/kdumphpd-helper/record.json $(DESTDIR)$(PREFIX)/lib/systemd/report.files/kdumphpd
 	test -e $(DESTDIR)/etc/kdumphpd.toml || $(INSTALL) packaging/etc.toml $(DESTDIR)/etc/kdumphpd.toml
 
 ## make clean      removes build/; cached machine images stay (see CONTRIBUTING.md)

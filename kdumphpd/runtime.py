@@ -19,6 +19,7 @@ RECORD = f"{FOLDER}/record.json"  # the last load, and whether a reload is pendi
 # The listener's.
 STATE = "run/kdumphpd/state.json"
 CONDITION = "run/kdumphpd/condition"  # one word of state.json, written only when it changes (kdumphpd-check.path)
+METRICS = "run/kdumphpd/kdumphpd.prom"
 
 MAX_RECORD = 4096  # bytes
 

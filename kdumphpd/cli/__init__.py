@@ -17,7 +17,7 @@ from pathlib import Path
 from kdumphpd import __version__
 from kdumphpd.cli import exits, output
 
-VERBS = ("status", "check", "doctor", "explain", "inspect", "verify", "rearm")
+VERBS = ("status", "check", "doctor", "explain", "history", "watch", "plot", "inspect", "verify", "rearm")
 
 DEFAULT = "status"
 FOR_ALL = ("-h", "--help", "--version")

@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kdumphpd import journal, messages, state
+from kdumphpd import journal, messages
 from kdumphpd.client import HelperUnavailable
+from kdumphpd.kernel.loaded import reservation
 from kdumphpd.listener import report, watch
 from kdumphpd.listener.ask import Helper
+from kdumphpd.listener.publish import Publisher
 from kdumphpd.listener.receive import Lost, Monitor
 from kdumphpd.listener.schedule import FINE, Ask, Schedule
+from kdumphpd.listener.tally import Tally
 from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Outcome, Request, Result
-from kdumphpd.runtime import STATE, reload_pending
+from kdumphpd.runtime import reload_pending
 from kdumphpd.state import LastCheck, State
 from kdumphpd.sysfs import block_size
 
@@ -32,7 +35,6 @@ class Loop:
 
     def __init__(self, root: Path, notify: Callable[[str], object], passed: int | None = None) -> None:
         self._root = root
-        self._notify = notify
         self._passed = passed
         self._schedule = Schedule()
         self._selector = selectors.DefaultSelector()
@@ -41,8 +43,8 @@ class Loop:
         self._marks = watch.read_marks(root)
         self._look_at = 0.0  # when the marks are read again
         self._reopen_at: float | None = None
-        self._written: State | None = None
-        self._unwritable = False
+        self._tally = Tally()
+        self._publisher = Publisher(root, notify, self._tally)
         self.state = State(started=time.time(), status="Checking the kdump image", healthy=True)
 
     # --- the loop ------------------------------------------------------------------------------------------------
@@ -57,6 +59,7 @@ class Loop:
 
     def start(self) -> None:
         self._schedule.start(time.monotonic())
+        self._tally.crashkernel = reservation(self._root)
         self.publish()
 
     def watch_descriptor(self, descriptor: int, wake: Callable[[], None]) -> None:
@@ -106,7 +109,9 @@ class Loop:
             elif item.synthetic:
                 self.state.synthetic += 1
             else:
-                self.state.events += self._schedule.uevent(item, now)
+                counts = self._schedule.uevent(item, now)
+                self.state.events += counts
+                self._tally.events[item.subsystem] += counts
 
     def _lost(self, why: str, now: float) -> None:
         self.state.overflows += 1
@@ -198,6 +203,10 @@ class Loop:
             return
         self.state.loaded = result.armed
         self._schedule.set_pending(result.pending and not result.armed, now)
+        self._tally.answered(result, ask.burst.opened if ask.burst else None, now)
+        if ask.routine and not self._schedule.open_burst:
+            # It takes the kexec lock, and the kernel updates no image while that is held: not amid a burst.
+            self._tally.crashkernel = reservation(self._root)
         self.state.checks += 1
         self.state.last_check = LastCheck(
             time.time(), result.outcome, result.detail, result.kernel_updates, result.method
@@ -214,7 +223,7 @@ class Loop:
         say(
             f"{self._happened(ask)}: {why}{self._again()}",
             id=MessageId.HELPER_UNAVAILABLE,
-            **report.fields(ask, None),
+            **report.fields(ask, None, now),
         )
 
     def learned(self, what: str) -> None:
@@ -242,7 +251,7 @@ class Loop:
             say = log.notice if result.known else log.error
         elif ask.routine and result.outcome in RIGHT:
             say = log.debug
-        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result))
+        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result, time.monotonic()))
         report.count(self.state, ask, result, f"{sentence}{retried}", stale)
 
     def _happened(self, ask: Ask) -> str:
@@ -258,7 +267,7 @@ class Loop:
         return None if at is None else max(0.0, at - time.monotonic())
 
     def publish(self) -> None:
-        """Write what has changed to the state file and to STATUS=."""
+        """Bring the state up to date, and show it."""
         schedule, now = self._schedule, time.monotonic()
         self.state.burst, self.state.asking = schedule.open_burst, schedule.asked is not None
         self.state.pending, self.state.failure = schedule.pending, schedule.failure
@@ -269,26 +278,14 @@ class Loop:
         self.state.healthy = self.state.receiving and not wrong
         self.state.status = report.status(self.state, self._wait())
         report.note_condition(self.state, time.time())
-        if self._written == self.state:
-            return
-        if self._written is None or self._written.status != self.state.status:
-            self._notify(f"STATUS={self.state.status}")
-        self._written = dataclasses.replace(self.state)
-        try:
-            state.write(self._root, self.state)
-        except OSError as error:
-            if not self._unwritable:
-                log.warning(f"cannot write {self._root / STATE}: {error.strerror}; kdumphpctl shows an old state")
-            self._unwritable = True
-        else:
-            self._unwritable = False
+        self._publisher.publish(self.state, now)
 
     # --- configuration -------------------------------------------------------------------------------------------
 
     def configured(self, result: Result) -> None:
         if result.settings:
             self._schedule.configured(result.settings, time.monotonic())
-        self._written = None  # STATUS= may say that an earlier configuration was refused
+        self._publisher.forget()  # STATUS= may say that an earlier configuration was refused
         if self._schedule.failure or self._schedule.wrong:
             self._schedule.replaced("the configuration was reloaded", time.monotonic())
 

@@ -60,13 +60,14 @@ def _cpus(burst: Burst) -> list[str]:
     return [f"CPU{'s' * (len(cpus) > 1)} {cpus} {verb}" for verb, cpus in named if cpus]
 
 
-def fields(ask: Ask, result: Result | None) -> dict[str, object]:
-    """The structured fields of a journal entry."""
+def fields(ask: Ask, result: Result | None, now: float) -> dict[str, object]:
+    """The structured fields of a journal entry. `now`: the time by the clock that the burst's is of."""
     found: dict[str, object] = {"request": ask.request}
     if burst := ask.burst:
         found |= {
             "events": burst.events,
             "duration": burst.duration,
+            "elapsed": now - burst.opened,
             "counts": " ".join(f"{s}:{action}={n}" for (s, action), n in sorted(burst.counts.items())),
             "first_event": burst.first_event,
             "last_event": burst.last_event,
@@ -78,6 +79,7 @@ def fields(ask: Ask, result: Result | None) -> dict[str, object]:
         found |= {
             "outcome": result.outcome,
             "reason": result.reason or "",
+            "armed": "yes" if result.armed else "no",
             "loader": result.loader,
             "method": result.method,
             "seconds": result.seconds,

@@ -35,4 +35,4 @@ def options(command: str, *verb: str) -> frozenset[str]:
         [sys.executable, "-c", program, *verb, "--help"], capture_output=True, text=True, timeout=60, check=True
     )
     lines = [line for line in done.stdout.splitlines() if re.match(r" +-", line)]
-    return frozenset(word for line in lines for word in re.findall(r"(?<![\w-])--?[a-z][\w-]*", line))
+    return frozenset(word for line in lines for word in re.findall(r"(?<![\w-])--?[A-Za-z][\w-]*", line))

@@ -111,7 +111,7 @@ def test_every_journal_field_of_a_request_is_told() -> None:
     closed = coalescer.close(100.0)
     assert closed is not None
     result = Result(Outcome.RELOADED, reason=Reason.STALE, loader="kexec", method="kexec -s")
-    found = report.fields(Ask(Request.UPDATE, burst=closed[0]), result)
+    found = report.fields(Ask(Request.UPDATE, burst=closed[0]), result, 100.0)
     assert set(re.findall(r"KDUMPHPD_\w+", text)) == {f"KDUMPHPD_{name.upper()}" for name in found}
 
 

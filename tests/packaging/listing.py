@@ -43,8 +43,9 @@ def of_rpm(package: Path) -> Listing:
 
 
 def of_deb(package: Path) -> Listing:
-    # Mode, owner, size, date, time and path, which begins with a dot.
-    return _parse(re.sub(r"^(\S+) .*? \./", r"\1 /", _output("dpkg-deb", "--contents", str(package)), flags=re.M))
+    # Mode, owner, size, date, time and path, which begins with a dot; where a link leads to.
+    contents = re.sub(r"^(l.*) -> .*", r"\1", _output("dpkg-deb", "--contents", str(package)), flags=re.M)
+    return _parse(re.sub(r"^(\S+) .*? \./", r"\1 /", contents, flags=re.M))
 
 
 def common(listing: Listing) -> Listing:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asking journalctl for the listener's entries, with its own options for which of them."""
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+from kdumphpd.cli.entries import FIELDS, Entry, entries
+from kdumphpd.messages import MessageId
+
+UNIT = "kdumphpd.service"
+MAX_SAID = 1000  # characters of what journalctl complains of
+
+
+class JournalError(Exception):
+    """journalctl gave no entries; the message has what it said."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that choose entries: journalctl's, with its meaning."""
+    parser.add_argument("-S", "--since", metavar="TIME", help="entries not older than that, as journalctl takes it")
+    parser.add_argument("-U", "--until", metavar="TIME", help="entries not newer than that")
+    parser.add_argument(
+        "-b", "--boot", nargs="?", const="", metavar="BOOT", help="entries of this boot, or of another one: -1, an ID"
+    )
+    parser.add_argument("-n", "--lines", metavar="N", help="the last N entries")
+
+
+def command(options: argparse.Namespace, priority: str) -> list[str]:
+    """The call of journalctl. `priority`: the least important one.
+
+    Any process may log with our MESSAGE_IDs. The unit is journald's own word, taken from the control group of
+    whoever has sent the entry (systemd.journal-fields(7), "Trusted Journal Fields").
+    """
+    chosen = {"since": options.since, "until": options.until, "boot": options.boot, "lines": options.lines}
+    return [
+        "journalctl",
+        *("--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}"),
+        f"--priority={priority}",
+        # With "=": whatever the operator has given is a value, and never an option.
+        *(f"--{name}={value}" if value else f"--{name}" for name, value in chosen.items() if value is not None),
+        f"_SYSTEMD_UNIT={UNIT}",
+        *(f"MESSAGE_ID={id_}" for id_ in MessageId),
+    ]
+
+
+def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
+    """The entries that were asked for, the oldest first. Raises JournalError."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(command(options, priority), stdout=subprocess.PIPE, stderr=said)
+        except OSError as error:
+            raise JournalError(f"cannot run journalctl: {error.strerror}") from error
+        with process:
+            yield from entries(process.stdout or ())
+        if process.returncode:
+            said.seek(0)
+            words = said.read(MAX_SAID).decode("utf-8", "replace").strip()
+            raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")

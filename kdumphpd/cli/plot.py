@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Draw what happened as a picture, an SVG on the standard output: kdumphpctl plot > kdump.svg
+
+Exit status: 0 it was drawn; 3 the journal has nothing to draw; 4 it can't be read.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from pathlib import Path
+
+from kdumphpd.cli import exits, journalctl, output
+from kdumphpd.cli.entries import Entry
+from kdumphpd.cli.output import fail, note
+from kdumphpd.cli.svg import draw
+from kdumphpd.cli.timeline import Timeline, build
+
+BOOT = "proc/sys/kernel/random/boot_id"
+
+# Routine checks too: an image that the operator has unloaded is found by one.
+PRIORITY = "debug"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    journalctl.add_arguments(parser)
+
+
+def run(options: argparse.Namespace, root: Path) -> int:
+    try:
+        found = list(journalctl.read(options, PRIORITY))
+    except journalctl.JournalError as error:
+        fail(str(error))
+        return exits.UNKNOWN
+    timeline = build(found, _now(options, root, found))
+    if timeline is None:
+        fail("the journal has no entries of kdumphpd's for that time, as far as this user may read it")
+        return exits.NOT_LOADED
+    if options.quiet:
+        return exits.ARMED
+    if output.wants_json(options):
+        print(output.as_json(options, content(timeline)))
+        return exits.ARMED
+    if sys.stdout.isatty():
+        note(options, "this is a picture: kdumphpctl plot > kdump.svg")
+    print(draw(timeline, os.uname().nodename), end="")
+    return exits.ARMED
+
+
+def content(timeline: Timeline) -> dict[str, object]:
+    """What is drawn, as data."""
+    return {
+        "begin": timeline.begin,
+        "end": timeline.end,
+        "spans": list(map(dataclasses.asdict, timeline.spans)),
+        "requests": list(map(dataclasses.asdict, timeline.requests)),
+    }
+
+
+def _now(options: argparse.Namespace, root: Path, found: list[Entry]) -> float | None:
+    """The time, where the last entry still holds: it is of this boot, and nothing after it was left out."""
+    if not found or options.until is not None:
+        return None
+    try:
+        boot = (root / BOOT).read_text().strip().replace("-", "")
+    except OSError:
+        return None
+    return time.time() if found[-1].boot == boot else None
