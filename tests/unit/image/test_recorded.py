@@ -177,8 +177,10 @@ def test_everything_is_there() -> None:
 
 @OF_KERNELS
 def test_btf_has_the_layout_recorded(kernel: Kernel) -> None:
-    read = {name: asdict(layout) for name, layout in parse_structs(kernel.btf).items()}
-    assert json.loads(json.dumps(read)) == kernel["structs"]
+    read = json.loads(json.dumps({name: asdict(layout) for name, layout in parse_structs(kernel.btf).items()}))
+    if "elfcorehdr_updated" not in kernel["structs"]["kimage"]["fields"]:
+        read["kimage"]["fields"].pop("elfcorehdr_updated", None)  # recorded before anybody asked for it
+    assert read == kernel["structs"]
 
 
 @pytest.mark.parametrize("byteorder", ["little", "big"])
@@ -252,7 +254,7 @@ def test_the_verdict_is_the_one_given_there(load: Load, tmp_path: Path, monkeypa
     monkeypatch.setattr(reader, "open_kcore", open_kcore)
     monkeypatch.setattr("kdumphpd.image.machine.os.sysconf", {"SC_PAGE_SIZE": load.kernel["page_size"]}.__getitem__)
     image, verdict = examine(tmp_path, sleep=lambda _: None)
-    later = {"unsafe": "", "unreserved": 0, "backup_lost": False}
+    later = {"unsafe": "", "unreserved": 0, "backup_lost": False, "checksum_broken": False, "left_out": []}
     assert json.loads(json.dumps(verdict.to_dict())) == load["verdict"] | later
     assert image
     assert image.kimage == load.kimage()
