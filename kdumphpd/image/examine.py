@@ -48,9 +48,14 @@ def _examine_once(root: Path, cache: Path | None, sleep: Callable[[float], None]
         described = image.elfcorehdr.loads if image.elfcorehdr else ()
         return image, judge(image, read_machine(root, (*described, *image.reservation)))
     except UnreadableError as error:
-        if error.reason is not Cause.NO_SYSFS and builds_its_elfcorehdr():
-            return image, Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
-        return image, unreadable(error)
+        return image, unread(error)
+
+
+def unread(error: UnreadableError) -> Verdict:
+    """Return the verdict on a loaded image that was not read: unreadable, if it matters here what it holds."""
+    if error.reason is not Cause.NO_SYSFS and builds_its_elfcorehdr():
+        return Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
+    return unreadable(error)
 
 
 def builds_its_elfcorehdr(program: Path = Path("/proc/self/exe")) -> bool:
