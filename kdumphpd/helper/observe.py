@@ -55,8 +55,14 @@ class Observation:
 
     @property
     def updatable(self) -> bool:
-        """The kernel updates this image, and to some effect: by its own bits, else by what the kernel reports."""
-        return self.image.updatable if self.image else self.capability.covers(Subsystem)
+        """The kernel updates this image from now on: by its own bits, else by what the kernel reports.
+
+        An elfcorehdr that is not reserved as a whole is no reason to say no: a reload would leave the same, and on
+        PowerPC lose memory that was added since the boot, which kexec does not see.
+        """
+        if self.image is None:
+            return self.capability.covers(Subsystem)
+        return self.image.kimage.updatable and not self.image.checksummed
 
     @property
     def identity(self) -> str:
