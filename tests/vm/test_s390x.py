@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.vm import journal, kdump
+from tests.vm import journal
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
@@ -24,5 +24,5 @@ def test_s390x_cpu(machine: Machine, result: Result) -> None:
         assert [line for line in said if "no trigger condition checks were met" in line][1:] == [], said
     verified = machine.run("kdumphpctl verify", check=False)
     assert (verified.returncode, verified.stdout) == (3, "no image: no kdump image is loaded\n")
-    assert kdump.reloads_begun(machine) == 0
+    assert machine.run("systemctl list-units --all --no-legend 'kdumphpd-helper@*'").stdout == ""
     result.verdict = "not started: this kernel has no kexec"
