@@ -55,6 +55,8 @@ def _hotplug(image: Image) -> str:
         return "this kernel updates no image"
     if not image.kimage.updatable:
         return "the kernel is not permitted to update it"
+    if image.checksummed:
+        return "the kernel updates it, although purgatory's checksum covers the elfcorehdr"
     return "the kernel updates it" if image.updatable else "the kernel updates it in memory that is not reserved"
 
 

@@ -8,10 +8,10 @@ from kdumphpd import journal
 from kdumphpd.config import Config, Verify
 from kdumphpd.helper.record import Record
 from kdumphpd.image.errors import Cause, ImageError, UnreadableError
-from kdumphpd.image.examine import examine
+from kdumphpd.image.examine import examine, unread
 from kdumphpd.image.fingerprint import Fingerprint, read_fingerprint
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import ImageState, Verdict, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel import fadump
 from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem, confirm, is_known, read_capability
 from kdumphpd.kernel.kmsg import KernelError, kernel_errors
@@ -55,8 +55,14 @@ class Observation:
 
     @property
     def updatable(self) -> bool:
-        """The kernel updates this image from now on: by its own bits, else by what the kernel reports."""
-        return self.image.kimage.updatable if self.image else self.capability.covers(Subsystem)
+        """The kernel updates this image from now on: by its own bits, else by what the kernel reports.
+
+        An elfcorehdr that is not reserved as a whole is no reason to say no: a reload would leave the same, and on
+        PowerPC lose memory that was added since the boot, which kexec does not see.
+        """
+        if self.image is None:
+            return self.capability.covers(Subsystem)
+        return self.image.kimage.updatable and not self.image.checksummed
 
     @property
     def identity(self) -> str:
@@ -99,7 +105,7 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
 
 
 def _not_read(why: str) -> Verdict:
-    return unreadable(UnreadableError(Cause.NOT_READ, why))
+    return unread(UnreadableError(Cause.NOT_READ, why))
 
 
 def _compare(observed: Observation) -> None:

@@ -47,6 +47,13 @@ class ProgramHeader(NamedTuple):
     align: int
 
 
+def machine(data: bytes) -> int:
+    """Return the e_machine of any ELF file that data begins. Raises ParseError."""
+    if len(data) < EHDR_SIZE or data[:4] != ELFMAG or data[5] not in (1, 2):
+        raise ParseError("not an ELF header")
+    return int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
+
+
 def parse_header(data: bytes) -> Header:
     """Return the file header that data, at least 64 bytes, begins with.
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kdumphpd.image.errors import UnreadableError
+from kdumphpd.image import elf
+from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.machine import read_machine
 from kdumphpd.image.reader import Image, inspect
-from kdumphpd.image.verdict import ImageState, Verdict, judge, unreadable
+from kdumphpd.image.verdict import NOTHING_TO_DESCRIBE, ImageState, Verdict, judge, unreadable
 
 # The image is read before the machine. Memory that comes online in between, with an update by the kernel,
 # would make a current image seem stale; a second reading sees both.
@@ -47,4 +48,23 @@ def _examine_once(root: Path, cache: Path | None, sleep: Callable[[float], None]
         described = image.elfcorehdr.loads if image.elfcorehdr else ()
         return image, judge(image, read_machine(root, (*described, *image.reservation)))
     except UnreadableError as error:
-        return image, unreadable(error)
+        return image, unread(error)
+
+
+def unread(error: UnreadableError) -> Verdict:
+    """Return the verdict on a loaded image that was not read: unreadable, if it matters here what it holds."""
+    if error.reason is not Cause.NO_SYSFS and builds_its_elfcorehdr():
+        return Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
+    return unreadable(error)
+
+
+def builds_its_elfcorehdr(program: Path = Path("/proc/self/exe")) -> bool:
+    """Whether this machine's capture kernel describes it by itself, so that it does not matter what can be read.
+
+    The ELF machine of a program that runs here is that of the kernel.
+    """
+    try:
+        with program.open("rb") as file:
+            return elf.machine(file.read(elf.EHDR_SIZE)) == elf.EM_S390
+    except (OSError, ParseError):
+        return False

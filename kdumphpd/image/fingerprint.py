@@ -7,6 +7,7 @@ from typing import Any
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image.blocks import online_blocks
+from kdumphpd.image.coherent import coherent_memory
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.identity import digest
 from kdumphpd.image.iomem import read_iomem
@@ -102,7 +103,7 @@ def change(before: Fingerprint, now: Fingerprint) -> Change:
 def read_fingerprint(root: Path) -> Fingerprint:
     """Read what /proc and /sys below root say. Raises UnreadableError."""
     try:
-        ram = read_iomem(root).ram
+        ram = subtract(read_iomem(root).ram, (device.range for device in coherent_memory(root)))
         block = block_size(root)
         if block:
             ram = intersect(ram, online_blocks(root, block, ram))

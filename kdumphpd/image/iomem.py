@@ -7,15 +7,25 @@ Source: kernel/resource.c; the names are those that kexec-tools goes by as well.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.ranges import Range, Ranges, union
 
 LINE = re.compile(r" *([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
 
-# "System RAM (kmem)" and "System RAM (virtio_mem)" are memory that a driver has added, a part of the dump too
-# (walk_system_ram_res(); kexec-tools since 2.0.22).
-RAM = re.compile(r"System RAM( \(.*\))?")
+# Memory that a driver has added is a part of the dump like any other where it is one of these; walk_system_ram_res()
+# finds it, and kexec-tools on x86 since 2.0.22. What other drivers add is memory of their device, such as a GPU's,
+# which some loaders leave out and which nobody can read once the device is gone.
+RAM = ("System RAM", "System RAM (kmem)", "System RAM (virtio_mem)")
+OF_A_DRIVER = re.compile(r"System RAM \(.*\)", re.DOTALL)
+
+
+class DeviceMemory(NamedTuple):
+    """RAM that is a device's: the name that it goes by, and where it is."""
+
+    name: str
+    range: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +34,13 @@ class Iomem:
 
     crash_kernel: the reservation, as far as it is listed (never on PowerPC).
     gart: memory that an aperture hides on some x86 machines; kexec-tools leaves it out of the elfcorehdr.
+    devices: RAM that drivers of devices have added, which is not in ram.
     """
 
     ram: Ranges
     crash_kernel: Ranges
     gart: Ranges
+    devices: tuple[DeviceMemory, ...] = ()
 
 
 def parse_iomem(text: str) -> Iomem:
@@ -48,9 +60,10 @@ def parse_iomem(text: str) -> Iomem:
     if not any(end for (_, end), _ in found):
         raise UnreadableError(Cause.NO_PERMISSION, "/proc/iomem shows no addresses; it takes root with CAP_SYS_ADMIN")
     return Iomem(
-        ram=union(r for r, name in found if RAM.fullmatch(name)),
+        ram=union(r for r, name in found if name in RAM),
         crash_kernel=union(r for r, name in found if name == "Crash kernel"),
         gart=union(r for r, name in found if name == "GART"),
+        devices=tuple(DeviceMemory(name, r) for r, name in found if name not in RAM and OF_A_DRIVER.fullmatch(name)),
     )
 
 

@@ -37,6 +37,7 @@ class KImage:
     file_mode: loaded with kexec_file_load(2), not kexec_load(2).
     hotplug_bits: the bits by which this kernel remembers that it may update an image of kexec_load; which
     there are depends on the kernel, none where it never updates.
+    elfcorehdr_updated: the kernel has updated the elfcorehdr since the load.
     crypt_keys: whether it carries keys of an encrypted dump target; None where the kernel knows of none.
     """
 
@@ -44,6 +45,7 @@ class KImage:
     hotplug_bits: dict[str, bool]
     segments: tuple[Segment, ...]
     crypt_keys: bool | None = None
+    elfcorehdr_updated: bool = False
 
     @property
     def updatable(self) -> bool:
@@ -89,4 +91,11 @@ def parse_kimage(data: bytes, structs: dict[str, Struct], byteorder: ByteOrder) 
             raise ParseError(f"a segment of {segment.bufsz} bytes in {segment.memsz} is not one that can be loaded")
     keys = fields.get("dm_crypt_keys_addr")
     crypt_keys = bool(extract(data, byteorder, keys)) if keys else None
-    return KImage(flags.pop("file_mode", False), flags, segments, crypt_keys)
+    updated = fields.get("elfcorehdr_updated")
+    return KImage(
+        flags.pop("file_mode", False),
+        flags,
+        segments,
+        crypt_keys,
+        bool(updated and extract(data, byteorder, updated)),
+    )

@@ -31,13 +31,13 @@ OF_A_LOAD = (
 
 # The members read, by structure: those that must be there, and those that only some kernels have.
 #   kimage: update_elfcorehdr 6.6 to 6.9 (a72bbec70da2), hotplug_support since 6.10 (79365026f869),
-#   update_fdt only in the PowerPC series that mainline did not take in this form, dm_crypt_keys_addr with
-#   CONFIG_CRASH_DM_CRYPT.
+#   update_fdt only in the PowerPC series that mainline did not take in this form, elfcorehdr_updated with
+#   CONFIG_CRASH_HOTPLUG, dm_crypt_keys_addr with CONFIG_CRASH_DM_CRYPT.
 REQUIRED = ("type", "nr_segments", "segment")
 MEMBERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "kimage": (
         REQUIRED,
-        (*(name for name in OF_A_LOAD if name not in REQUIRED), "dm_crypt_keys_addr"),
+        (*(name for name in OF_A_LOAD if name not in REQUIRED), "dm_crypt_keys_addr", "elfcorehdr_updated"),
     ),
     "kexec_segment": (("bufsz", "mem", "memsz"), ()),
     "resource": (("start", "end"), ()),

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image.blocks import online_blocks
+from kdumphpd.image.coherent import coherent_memory
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
-from kdumphpd.image.iomem import read_iomem
+from kdumphpd.image.iomem import DeviceMemory, read_iomem
 from kdumphpd.image.ranges import Range, Ranges, subtract, union
 from kdumphpd.image.srat import MAX_SIZE, parse_srat
 from kdumphpd.sysfs import block_size, read_attribute
@@ -23,6 +24,8 @@ CMA = "sys/kernel/kexec/crash_cma_ranges"
 ACPI_DEVICES = "sys/bus/acpi/devices"
 MEMORY_DEVICE = "PNP0C80"  # ACPI Specification 6.5, 5.6.7
 SRAT = "sys/firmware/acpi/tables/SRAT"
+# A folder for each kind of device that this kernel's ACPI can hot-add (acpi_sysfs_add_hotplug_profile()).
+ACPI_HOTPLUG = "sys/firmware/acpi/hotplug"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Machine:
     """What there is now. Address ranges are physical, sizes in bytes.
 
     ram: System RAM. reserved: what is set aside for the capture kernel as the machine lists it. gart: see
-    Iomem. offline: RAM that no online memory block covers (only as far as asked for, see read_machine()).
+    Iomem. devices: RAM of devices, which is not in ram. offline: RAM that no online memory block covers (only as far
+    as asked for, see read_machine()).
     block_size: the unit of memory hotplug; None where the kernel has none. memory_hotplug: see there.
     """
 
@@ -55,6 +59,7 @@ class Machine:
     page_size: int
     block_size: int | None
     memory_hotplug: bool = False
+    devices: tuple[DeviceMemory, ...] = ()
 
 
 def read_machine(root: Path, described: Ranges = ()) -> Machine:
@@ -68,15 +73,18 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
         iomem = read_iomem(root)
         cma = parse_cma_ranges(read_attribute(root, CMA) or "")
         block = block_size(root)
+        coherent = coherent_memory(root)
+        ram = subtract(iomem.ram, (device.range for device in coherent))
         return Machine(
-            ram=iomem.ram,
+            ram=ram,
             reserved=union(iomem.crash_kernel, cma),
             gart=iomem.gart,
-            offline=_offline(root, block, subtract(iomem.ram, described)) if block else (),
+            offline=_offline(root, block, subtract(ram, described)) if block else (),
             memory_hotplug=memory_hotplug(root),
             cpus=_online_cpus(root),
             page_size=os.sysconf("SC_PAGE_SIZE"),
             block_size=block,
+            devices=(*iomem.devices, *coherent),
         )
     except PermissionError as error:
         raise UnreadableError(Cause.NO_PERMISSION, f"{error.filename}: {error.strerror}") from error
@@ -89,9 +97,11 @@ def read_machine(root: Path, described: Ranges = ()) -> Machine:
 def memory_hotplug(root: Path) -> bool:
     """Whether ACPI can hot-add memory here, or did so before the boot: a DIMM of a hypervisor's command line.
 
-    A capture kernel finds the same devices. Other architectures tell their kernels of memory in other ways, which
-    were measured not to have this fault (PowerPC), or of which nothing is known.
+    A capture kernel finds the same devices, if it is as able to as this one. Other architectures tell their kernels
+    of memory in other ways, which were measured not to have this fault (PowerPC), or of which nothing is known.
     """
+    if (root / ACPI_HOTPLUG).is_dir() and not (root / ACPI_HOTPLUG / "memory").exists():
+        return False  # built without ACPI_HOTPLUG_MEMORY, as Debian's for arm64
     with suppress(OSError), os.scandir(root / ACPI_DEVICES) as entries:  # no ACPI
         if any(entry.name.startswith(f"{MEMORY_DEVICE}:") for entry in entries):
             return True

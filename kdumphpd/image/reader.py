@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kdumphpd.image import cmdline, elf, fdt
+from kdumphpd.image import cmdline, elf, fdt, purgatory
 from kdumphpd.image.btf import extract
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
 from kdumphpd.image.errors import Cause, ChangedError, ParseError, UnreadableError
@@ -18,6 +18,7 @@ from kdumphpd.image.kcore import Kcore, open_kcore
 from kdumphpd.image.kimage import KImage, Segment, parse_kimage
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, RESERVATIONS, Layout, kernel_layout
 from kdumphpd.image.ranges import Range, Ranges, overlaps, subtract, union
+from kdumphpd.kernel.fadump import read_fadump
 from kdumphpd.kernel.loaded import crash_loaded, image_loaded
 
 # An update takes the image away for as long as it takes to copy an elfcorehdr or to write an FDT, some
@@ -37,6 +38,7 @@ class Image:
     fdt: None where no segment holds one, as on x86. reservation: the physical memory set aside for the capture
     kernel, by crashk_res and its kind. machine: e_machine of the kernel's own ELF. command_line: the capture
     kernel's, None where it is not found. identity: see identity.py. elfcorehdr_segment: where the elfcorehdr lies.
+    checksummed: purgatory's checksum covers it (purgatory.py).
     """
 
     kimage: KImage
@@ -47,6 +49,7 @@ class Image:
     command_line: str | None = None
     identity: str = ""
     elfcorehdr_segment: Segment | None = None
+    checksummed: bool = False
 
     @property
     def unreserved(self) -> Ranges:
@@ -65,8 +68,13 @@ class Image:
 
     @property
     def updatable(self) -> bool:
-        """Whether the kernel updates this image, and the capture kernel finds what it has updated."""
-        return self.kimage.updatable and not self.unreserved
+        """Whether the kernel updates this image, and the capture kernel starts and finds what was updated."""
+        return self.kimage.updatable and not self.unreserved and not self.checksummed
+
+    @property
+    def broken(self) -> bool:
+        """Whether an update has broken purgatory's checksum, so that no capture kernel starts."""
+        return self.checksummed and self.kimage.elfcorehdr_updated
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON: addresses and sizes are integers, a range is [start, end] inclusive."""
@@ -90,6 +98,7 @@ class Snapshot(NamedTuple):
     machine: int
     command_line: str | None
     identity: str
+    checksummed: bool
 
 
 def inspect(
@@ -103,7 +112,7 @@ def inspect(
     Everything is read twice, until both are equal, so that a load or an update under way is not taken for
     an image. Raises UnreadableError; at the latest after ATTEMPTS.
     """
-    if not _ask(lambda: image_loaded(root, sleep)):
+    if not _ask(lambda: image_loaded(root, sleep)) or _is_fadump_alone(root):
         return None
     layout = kernel_layout(root, cache)
     failure = UnreadableError(Cause.INCONSISTENT, "the image changed while it was being read")
@@ -127,8 +136,13 @@ def inspect(
         except ParseError as error:
             failure = UnreadableError(Cause.UNKNOWN_FORMAT, str(error))
     if failure.reason is Cause.CONTRADICTION and not _ask(lambda: crash_loaded(root)):
-        return None  # it was unloaded meanwhile; or fadump is registered, which has no image
+        return None  # it was unloaded meanwhile
     raise failure
+
+
+def _is_fadump_alone(root: Path) -> bool:
+    """Whether what is armed is fadump, which has no image."""
+    return bool(_ask(lambda: read_fadump(root).enabled and not crash_loaded(root)))
 
 
 def _ask(loaded: Callable[[], bool | None]) -> bool:
@@ -173,6 +187,7 @@ def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
         memory.header.machine,
         found.command_line,
         identity(pointer, data, structs["kimage"], byteorder, *content),
+        _is_checksummed(memory, kimage, found),
     )
 
 
@@ -203,6 +218,20 @@ def _contents(memory: Kcore, segments: tuple[Segment, ...], heads: list[bytes]) 
             found.boot_params = params
             found.command_line = _x86_command_line(memory, segments, params)
     return found
+
+
+def _is_checksummed(memory: Kcore, kimage: KImage, found: _Contents) -> bool:
+    """Whether any of the small segments, of which one is purgatory, lists the elfcorehdr as covered."""
+    # Only what the kernel updates can break it.
+    if found.elfcorehdr_segment is None or not kimage.updatable:
+        return False
+    for segment in kimage.segments:
+        if segment.memsz <= purgatory.MAX_SIZE and segment != found.elfcorehdr_segment:
+            with suppress(ChangedError):  # then that is not known
+                data = memory.read_physical(segment.mem, segment.memsz)
+                if purgatory.covers(data, found.elfcorehdr_segment, memory.header.byteorder):
+                    return True
+    return False
 
 
 def _boot_params(memory: Kcore, segment: Segment) -> bytes | None:
@@ -260,4 +289,5 @@ def _image(found: Snapshot) -> Image:
         found.command_line,
         found.identity,
         found.elfcorehdr_segment,
+        found.checksummed,
     )

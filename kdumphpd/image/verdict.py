@@ -9,6 +9,7 @@ from typing import Any
 from kdumphpd.ids import IdSet
 from kdumphpd.image import cmdline, elf
 from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.iomem import DeviceMemory
 from kdumphpd.image.machine import Machine
 from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, union
 from kdumphpd.image.reader import Image
@@ -46,8 +47,10 @@ class Verdict:
     Of a stale image, missing: RAM that a dump would lack; gone: what the elfcorehdr has and the machine no
     longer; cpus_without_note: online CPUs whose registers a dump would lack; cpus_not_in_fdt: online CPUs on
     which a capture kernel could not boot; unreserved: bytes of the elfcorehdr that the capture kernel takes for free
-    memory; backup_lost: the elfcorehdr no longer points to where the first memory is backed up. unsafe: why the image
-    is unsafe; a stale one may be so too. Of an unreadable one, reason and detail.
+    memory; backup_lost: the elfcorehdr no longer points to where the first memory is backed up; checksum_broken: an
+    update of the kernel's has broken purgatory's checksum. unsafe: why the image is unsafe; a stale one may be so
+    too. left_out: memory of devices that the image does not describe, which is no fault of it. Of an unreadable one,
+    reason and detail.
     """
 
     state: ImageState
@@ -60,6 +63,8 @@ class Verdict:
     unsafe: str = ""
     unreserved: int = 0
     backup_lost: bool = False
+    checksum_broken: bool = False
+    left_out: tuple[DeviceMemory, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON: a range is [start, end], both inclusive."""
@@ -76,6 +81,7 @@ class Verdict:
             or set(self.cpus_not_in_fdt) & set(other.cpus_not_in_fdt)
             or (self.unreserved and other.unreserved)
             or (self.backup_lost and other.backup_lost)
+            or (self.checksum_broken and other.checksum_broken)
             or (self.detail and self.detail == other.detail)
         )
 
@@ -83,7 +89,8 @@ class Verdict:
         """Return it in words: "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr"."""
         match self.state:
             case ImageState.CURRENT:
-                return self.detail or "the loaded image describes the machine as it is now"
+                text = self.detail or "the loaded image describes the machine as it is now"
+                return f"{text}; left out as memory of a device: {_devices(self.left_out)}" if self.left_out else text
             case ImageState.UNSAFE:
                 return self.unsafe
             case ImageState.NO_IMAGE:
@@ -103,6 +110,10 @@ class Verdict:
             parts.append(f"{self.unreserved} bytes of the elfcorehdr not reserved in the FDT")
         if self.backup_lost:
             parts.append("the elfcorehdr does not point to the backup of the first memory")
+        if self.checksum_broken:
+            parts.append(
+                "the kernel has updated an elfcorehdr that a checksum covers, so no capture kernel would start"
+            )
         if self.unsafe:
             parts.append(self.unsafe)
         return "; ".join(parts) or self.detail
@@ -128,7 +139,7 @@ def judge(image: Image, machine: Machine) -> Verdict:
     # although it is not System RAM, RTAS and OPAL on PowerPC (get_crash_memory_ranges()).
     gone = _at_least(
         machine.block_size or machine.page_size,
-        subtract(loads, machine.ram, reserved, (FIRST_MIB,)),
+        subtract(loads, machine.ram, reserved, (FIRST_MIB,), (device.range for device in machine.devices)),
     )
     # Only online CPUs have registers to save when the kernel crashes, and it can crash and boot on no others.
     notes = frozenset(image.elfcorehdr.notes)
@@ -139,7 +150,7 @@ def judge(image: Image, machine: Machine) -> Verdict:
     unreserved = _unreserved(image)
     backup_lost = _backup_is_lost(image, reserved)
     unsafe = _unsafe(image, machine)
-    stale = missing or gone or without_note or not_in_fdt or unreserved or backup_lost
+    stale = missing or gone or without_note or not_in_fdt or unreserved or backup_lost or image.broken
     state = ImageState.STALE if stale else ImageState.UNSAFE if unsafe else ImageState.CURRENT
     return Verdict(
         state,
@@ -150,6 +161,8 @@ def judge(image: Image, machine: Machine) -> Verdict:
         unsafe=unsafe,
         unreserved=unreserved,
         backup_lost=backup_lost,
+        checksum_broken=image.broken,
+        left_out=tuple(device for device in machine.devices if subtract((device.range,), loads)),
     )
 
 
@@ -181,6 +194,12 @@ def _unsafe(image: Image, machine: Machine) -> str:
 def unreadable(error: UnreadableError) -> Verdict:
     """Return the verdict on an image that can't be read."""
     return Verdict(ImageState.UNREADABLE, reason=error.reason, detail=error.detail)
+
+
+def _devices(memory: tuple[DeviceMemory, ...]) -> str:
+    texts = [f"{device.name}, {device.range}" for device in memory[:MAX_NAMED]]
+    more = [f"{len(memory) - MAX_NAMED} more"] if len(memory) > MAX_NAMED else []
+    return "; ".join((*texts, *more))
 
 
 def _at_least(size: int, ranges: Iterable[Range]) -> Ranges:

@@ -22,8 +22,10 @@ EXCLUDED_FOREIGN = ("*/lib/modules/*/kernel/arch/*/kvm/*",)
 
 INITRD = "usr/local/lib/initrd.py"
 
-# $1 is the new root. "which" and "awk" are Debian's alternatives.
-UNPACKED = f"""
+TRANSPORT = "usr/share/initramfs-tools/modules.d/transport"
+
+# $1 is the new root, {modules} what initrd.py is told of it. "which" and "awk" are Debian's alternatives.
+UNPACKED = """
 set -e
 umask 022
 cd "$1"
@@ -40,8 +42,8 @@ cp usr/share/kdump-tools/kdump-tools.conf etc/default/kdump-tools
 mkdir -p etc/systemd/system/basic.target.wants
 ln -s /usr/lib/systemd/system/kdump-tools.service etc/systemd/system/basic.target.wants
 depmod -b . "$(ls usr/lib/modules)"
-python3 {INITRD} .
-rm {INITRD}
+python3 {initrd} . {modules}
+rm {initrd}
 """
 
 # Python as packages unpack it is source alone, and to compile that in emulation takes seconds for every command.
@@ -64,7 +66,8 @@ def image(guest: Guest) -> Image:
         cache.cache_root() / "images",
         guest.name,
         cache.key(
-            guest, *build.recipe(), _initrd().read_text(), WARM_UP, *_arguments(guest), UNPACKED, build.MAKE_DISK
+            *(guest, *build.recipe(), _initrd().read_text(), WARM_UP, *_arguments(guest)),
+            *(_unpacked(guest), build.MAKE_DISK),
         ),
         lambda partial: _build(guest, partial),
     )
@@ -79,13 +82,15 @@ def _build(guest: Guest, directory: Path) -> None:
     (units / "multi-user.target.wants").mkdir()
     (units / "multi-user.target.wants/warm-up.service").symlink_to("../warm-up.service")
     shutil.copyfile(_initrd(), overlay / INITRD)
+    # For the capture kernel's initrd.
+    (overlay / TRANSPORT).write_text("".join(f"{name}\n" for name in guest.arch.transport))
     run("chmod", "-R", "a+rX", str(overlay))  # whatever the umask
     rootfs = directory / "rootfs.tar"
     listed = directory / "sources.list"
 
     def unpack(lines: str) -> None:
         listed.write_text(lines)
-        hooks = (f"--extract-hook=sync-in {overlay} /", f"--extract-hook={UNPACKED}")
+        hooks = (f"--extract-hook=sync-in {overlay} /", f"--extract-hook={_unpacked(guest)}")
         run("mmdebstrap", *_arguments(guest), *hooks, guest.suite, str(rootfs), str(listed))
 
     # The release first: mirrors may lack the updates of architectures that nobody there uses.
@@ -97,14 +102,20 @@ def _build(guest: Guest, directory: Path) -> None:
 
 
 def _arguments(guest: Guest) -> tuple[str, ...]:
-    """mmdebstrap's, as far as they are no hooks and no files."""
+    """mmdebstrap's, as far as they are no hooks of ours and no files."""
     return (
+        # Later releases bring the links from /bin, /lib and /sbin into /usr along in a package.
+        *(("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",) if guest.suite == "bookworm" else ()),
         *("--variant=extract", "--format=tar", f"--architectures={guest.arch.debian}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in (*EXCLUDED, *EXCLUDED_FOREIGN)),
         *('--aptopt=Acquire::Check-Valid-Until "false"', "--skip=cleanup/reproducible/machine-id"),
         "--include=?essential",  # one that holds a pattern holds nothing else
         f"--include={','.join((*PACKAGES, *ADDITIONAL, guest.kernel_package))}",
     )
+
+
+def _unpacked(guest: Guest) -> str:
+    return UNPACKED.format(initrd=INITRD, modules=" ".join(guest.arch.transport))
 
 
 def _initrd() -> Path:

@@ -27,8 +27,8 @@ def arguments(guest: Guest, accelerator: str) -> tuple[str, ...]:
         *(*arch.machine, "-accel", accelerator, "-rtc", "clock=vm"),
         *(arch.emulated if accelerator == TCG else ()),
         *("-append", f"root=/dev/vda rw console={arch.console} crashkernel={guest.crashkernel} quiet"),
-        *("-device", "virtio-blk-pci,drive=root", "-device", "virtio-blk-pci,drive=payload"),
-        *("-device", "virtio-serial-pci"),
+        *("-device", f"virtio-blk-{arch.virtio},drive=root", "-device", f"virtio-blk-{arch.virtio},drive=payload"),
+        *("-device", f"virtio-serial-{arch.virtio}"),
         *("-device", "virtserialport,chardev=agent,name=agent"),
         *("-serial", "chardev:console"),
     )

@@ -6,7 +6,7 @@ BusyBox, the modules, and a script. The capture kernel's initrd is another matte
 
 import lzma
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,29 +36,37 @@ class Entry:
     mode: int = 0o755
 
 
-def main(root: Path) -> None:
-    """Write /boot/initrd.img-VERSION of the system below `root`, which has one kernel and its modules.dep."""
+def main(root: Path, *transport: str) -> None:
+    """Write /boot/initrd.img-VERSION of the system below `root`, which has one kernel and its modules.dep.
+
+    `transport`: modules that MODULES need on that machine.
+    """
     [folder] = (root / "usr/lib/modules").iterdir()
     entries = [
         *(Entry(name) for name in ("bin", "modules", "root")),
         Entry("bin/busybox", (root / "usr/bin/busybox").read_bytes()),
         Entry("init", INIT.encode()),
     ]
-    for number, path in enumerate(modules(folder)):
-        entries.append(Entry(f"modules/{number:02}-{path.stem}", lzma.decompress(path.read_bytes())))
+    for number, path in enumerate(modules(folder, (*transport, *MODULES))):
+        content = path.read_bytes()
+        module = lzma.decompress(content) if path.suffix == ".xz" else content  # bookworm's are not compressed
+        entries.append(Entry(f"modules/{number:02}-{path.name}", module))
     archive = b"".join(map(newc, (*entries, Entry("TRAILER!!!", b"", 0))))
     (root / "boot" / f"initrd.img-{folder.name}").write_bytes(archive)
 
 
-def modules(folder: Path) -> Iterator[Path]:
-    """MODULES that are not part of the kernel, each after those it needs; `folder` is the kernel's /lib/modules."""
+def modules(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Those of `names` that are not part of the kernel, each after those it needs.
+
+    `folder` is the kernel's /lib/modules.
+    """
     needs: dict[str, list[Path]] = {}
     for line in (folder / "modules.dep").read_text().splitlines():
         path, _, others = line.partition(":")
         # modprobe loads what stands in a line from its end to its beginning.
         needs[Path(path).name.partition(".")[0]] = [folder / name for name in (path, *others.split())][::-1]
     builtin = {Path(line).stem for line in (folder / "modules.builtin").read_text().splitlines()}
-    ordered = (path for name in MODULES if name not in builtin for path in needs[name])
+    ordered = (path for name in names if name not in builtin for path in needs[name])
     yield from dict.fromkeys(ordered)
 
 
@@ -78,4 +86,4 @@ def _padded(data: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -160,9 +160,13 @@ def inspect(machine: Machine) -> dict[str, Any]:
 
 
 def dimms(machine: Machine) -> list[tuple[int, int]]:
-    """Physical first and last address of each DIMM that QEMU has plugged."""
+    """Physical first and last address of each DIMM that QEMU has plugged, or of what virtio-mem has grown by.
+
+    A guest fills virtio-mem from its beginning.
+    """
     devices = (device["data"] for device in machine.qmp.execute("query-memory-devices"))
-    return sorted((device["addr"], device["addr"] + device["size"] - 1) for device in devices)
+    extents = ((device.get("addr", device.get("memaddr")), device["size"]) for device in devices)
+    return sorted((start, start + size - 1) for start, size in extents if size)
 
 
 def image_has(machine: Machine, first: int, last: int) -> bool:

@@ -31,6 +31,8 @@ APT = (
     " -o Dir::Etc::sourcelist={sources} -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root"
 )
 
+# Where no image can be loaded systemd does not start the listener.
+NOT_STARTED = "systemctl show --property=ConditionResult kdumphpd.service | grep -qx ConditionResult=no"
 FIRST_CHECK = """until grep -q '"checks": [1-9]' /run/kdumphpd/state.json; do sleep 0.5; done"""
 
 
@@ -102,7 +104,8 @@ def pack(tree: Path, directory: Path) -> Payload:
 
 def installed(base: Snapshot, payload: Payload) -> Snapshot:
     """Return `base` with our package installed, and running."""
-    script = f"set -e\n{UNPACK}\n{install(base.guest)}\n{FIRST_CHECK}\nrm -r {REPOSITORY}"
+    ready = FIRST_CHECK if base.guest.arch.kdump else NOT_STARTED
+    script = f"set -e\n{UNPACK}\n{install(base.guest)}\n{ready}\nrm -r {REPOSITORY}"
 
     def prepare(machine: Machine) -> None:
         machine.run(script, timeout=300)

@@ -14,7 +14,7 @@ from tests.vm import hardware
 from tests.vm.agent import Agent, Completed, Job
 from tests.vm.build import Image
 from tests.vm.channel import Channel, VmLost
-from tests.vm.guests import Guest
+from tests.vm.guests import VIRTIO_MEM, Guest
 from tests.vm.qmp import Qmp
 
 BOOT_S = 600.0
@@ -115,18 +115,33 @@ class Machine:
 
     # -- hotplug ------------------------------------------------------------------------------------------
 
-    def add_memory(self, mib: int) -> str:
-        """Plug a DIMM of `mib` MiB and return its id. The guest sees its blocks a moment later."""
+    def add_memory(self, mib: int, address: int | None = None) -> str:
+        """Plug `mib` MiB and return the device's id. The guest sees its blocks a moment later.
+
+        Where the machine has virtio-mem, that grows by them; a DIMM may have a physical `address` of its own.
+        """
+        if self.guest.arch.memory == "virtio-mem":
+            self._resize(self._virtio_mem("size") + (mib << 20))
+            return VIRTIO_MEM
         name = self._new_id("dimm")
         self.qmp.execute("object-add", qom_type="memory-backend-ram", id=f"{name}-ram", size=mib << 20)
-        self.qmp.execute("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram")
+        where = {} if address is None else {"addr": address}
+        self.qmp.execute("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram", **where)
         return name
 
     def remove_memory(self, device: str, timeout: float = UNPLUG_S) -> None:
-        """Ask the guest for a DIMM and wait until it has given it back.
+        """Ask the guest for a DIMM, or for all of virtio-mem, and wait until it has given it back.
 
         The blocks must be removable: online them as movable, or not at all. Raises HotplugFailed.
         """
+        if device == VIRTIO_MEM:
+            self._resize(0)
+            deadline = time.monotonic() + timeout
+            while self._virtio_mem("size"):
+                if time.monotonic() > deadline:
+                    raise HotplugFailed(f"the guest keeps {self._virtio_mem('size') >> 20} MiB of virtio-mem")
+                time.sleep(0.05)
+            return
         self._unplug(device, timeout)
         self.qmp.execute("object-del", id=f"{device}-ram")
 
@@ -142,6 +157,13 @@ class Machine:
     def remove_cpu(self, device: str, timeout: float = UNPLUG_S) -> None:
         """Ask the guest for a CPU and wait until it has given it back. Raises HotplugFailed."""
         self._unplug(device, timeout)
+
+    def _virtio_mem(self, name: str) -> int:
+        return int(self.qmp.execute("qom-get", path=f"/machine/peripheral/{VIRTIO_MEM}", property=name))
+
+    def _resize(self, size: int) -> None:
+        path = f"/machine/peripheral/{VIRTIO_MEM}"
+        self.qmp.execute("qom-set", path=path, property="requested-size", value=size)
 
     def _new_id(self, kind: str) -> str:
         self._devices += 1

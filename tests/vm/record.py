@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real bytes for the unit tests: `python -m tests.vm.record [GUEST...]` writes tests/fixtures/image/recorded.
 
-Each guest loads its image in every way that it can; a CPU and a DIMM come, and the DIMM goes again. What is kept:
+Each guest loads its image in every way that it can; a CPU (where QEMU can plug one) and memory come, and the memory
+goes again. What is kept:
 
     RELEASE/btf.bin          BTF of the structures that the image is read with
     RELEASE/kernel.json      their layout by the whole BTF, and the symbols
-    RELEASE/LOAD/*.bin       struct kimage, the elfcorehdr and, where there is one, the FDT
+    RELEASE/LOAD/*.bin       struct kimage, the elfcorehdr and, where there is one, the FDT; struct kimage alone where
+                             the kernel hides the rest
     RELEASE/LOAD/seen.json   what the guest says for itself, the files that a machine is known by, and whatever
                              else of /proc/kcore was read
 
@@ -29,6 +31,7 @@ from typing import Any
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image import btf, reader
+from kdumphpd.image.errors import UnreadableError
 from kdumphpd.image.kcore import Pread, parse_kcore
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, MEMBERS, RESERVATIONS, kernel_layout, parse_structs
 from tests.vm import kdump, payload, snapshot
@@ -123,11 +126,7 @@ def record_way(machine: Machine, options: tuple[str, ...], folder: Path) -> None
     machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
     blocks = int(machine.run(BLOCKS).stdout)
     block = int(machine.read_file("/sys/devices/system/memory/block_size_bytes"), 16)
-    before = machine.read_file(f"{CPUS}/present").strip()
-    machine.add_cpu()
-    machine.wait_until(f'[ "$(cat {CPUS}/present)" != {before} ]')
-    [cpu] = set(IdSet.parse(machine.read_file(f"{CPUS}/present"))) - set(IdSet.parse(before))
-    machine.wait_until(f'[ "$(cat {CPUS}/cpu{cpu}/online)" = 1 ] || echo 1 > {CPUS}/cpu{cpu}/online')
+    cpu = _add_cpu(machine) if machine.guest.arch.adds_cpus else None
     dimm = machine.add_memory(DIMM_MIB)
     machine.wait_until(f'[ "$({BLOCKS})" = {blocks + (DIMM_MIB << 20) // block} ]')
     kdump.online_memory(machine)
@@ -139,6 +138,15 @@ def record_way(machine: Machine, options: tuple[str, ...], folder: Path) -> None
     machine.remove_memory(dimm)
     machine.run("udevadm settle")
     record_image(machine, seen, folder / f"{way}-unplugged")
+
+
+def _add_cpu(machine: Machine) -> int:
+    before = machine.read_file(f"{CPUS}/present").strip()
+    machine.add_cpu()
+    machine.wait_until(f'[ "$(cat {CPUS}/present)" != {before} ]')
+    [cpu] = set(IdSet.parse(machine.read_file(f"{CPUS}/present"))) - set(IdSet.parse(before))
+    machine.wait_until(f'[ "$(cat {CPUS}/cpu{cpu}/online)" = 1 ] || echo 1 > {CPUS}/cpu{cpu}/online')
+    return cpu
 
 
 def record_image(machine: Machine, seen: dict[str, Any], folder: Path) -> None:
@@ -156,13 +164,16 @@ def record_image(machine: Machine, seen: dict[str, Any], folder: Path) -> None:
             (root / path).write_bytes(data)
         layout = kernel_layout(root)
     memory = parse_kcore(_pread(machine, reads))
-    look = reader.snapshot(memory, layout)
-    assert look, "no image is loaded"
-    parts = {
-        "kimage.bin": memory.read_virtual(look.pointer, layout.structs["kimage"].size),
-        "elfcorehdr.bin": look.elfcorehdr,
-        "fdt.bin": look.fdt,
-    }
+    pointer = int.from_bytes(memory.read_virtual(layout.symbols[IMAGE], 8), memory.header.byteorder)
+    assert pointer, "no image is loaded"
+    parts: dict[str, bytes | None] = {"kimage.bin": memory.read_virtual(pointer, layout.structs["kimage"].size)}
+    try:
+        look = reader.snapshot(memory, layout)
+    except UnreadableError as error:
+        print(f"{machine.guest.name}: {error}")
+    else:
+        assert look, "no image is loaded"
+        parts |= {"elfcorehdr.bin": look.elfcorehdr, "fdt.bin": look.fdt}
     names = {data: name for name, data in parts.items() if data}
     for data, name in names.items():
         (folder / name).write_bytes(data)

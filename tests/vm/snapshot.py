@@ -32,6 +32,12 @@ udevadm settle
 [ "$(cat /sys/kernel/kexec_crash_loaded)" = 1 ] || { journalctl -b -u kdump-tools >&2; exit 1; }
 """
 
+SETTLE_WITHOUT_KDUMP = """
+systemctl is-system-running --wait; systemctl --failed --no-legend >&2
+udevadm settle
+[ ! -e /sys/kernel/kexec_crash_loaded ]
+"""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -72,14 +78,15 @@ def booted(guest: Guest) -> Snapshot:
     native = guest.arch.uname == os.uname().machine
     image = build.image(guest) if native else foreign.image(guest)
     accelerator = hardware.accelerator(guest.arch, image.kernel)
+    settle = SETTLE if guest.arch.kdump else SETTLE_WITHOUT_KDUMP
     version = cache.key(
-        image.directory, hardware.version(guest.arch), *hardware.arguments(guest, accelerator), SETTLE
+        image.directory, hardware.version(guest.arch), *hardware.arguments(guest, accelerator), settle
     )
 
     def boot(directory: Path) -> None:
         disk = _overlay(image.disk, "raw", directory / "disk.qcow2")
         with Machine(guest, image, disk=disk, payload=_no_payload(directory)) as machine:
-            machine.run(SETTLE, timeout=600)
+            machine.run(settle, timeout=600)
             _freeze(machine, Snapshot(guest, image, directory))
 
     return Snapshot(guest, image, cache.produce(cache.cache_root() / "booted", guest.name, version, boot))

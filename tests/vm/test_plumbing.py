@@ -57,5 +57,5 @@ def test_an_initrd_loads_a_module_after_those_it_needs(tmp_path: Path) -> None:
     dependencies = "ext4.ko.xz: jbd2.ko.xz crc16.ko.xz\njbd2.ko.xz: crc16.ko.xz\ncrc16.ko.xz:\n"
     (tmp_path / "modules.dep").write_text(dependencies)
     (tmp_path / "modules.builtin").write_text("kernel/crypto/crc32c_generic.ko\nkernel/drivers/block/virtio_blk.ko\n")
-    names = [path.name for path in initrd.modules(tmp_path)]
+    names = [path.name for path in initrd.modules(tmp_path, initrd.MODULES)]
     assert names == ["crc16.ko.xz", "jbd2.ko.xz", "ext4.ko.xz"]

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.vm import kdump
+from tests.vm import journal, kdump
 from tests.vm.agent import CommandFailed
 from tests.vm.channel import VmLost
 from tests.vm.qemu import Machine
@@ -19,6 +19,9 @@ KNOWN = {
     ("-a",): (("0", "0"), False),
     ("-a", "--hotplug"): (("1", "1"), True),
 }
+
+GIB = 1 << 30
+DIMMS = 11  # ranges; 17 program headers are reserved, of which an image of this machine needs some nine
 
 DIES_S = 30.0  # a capture kernel is past its first steps long before
 
@@ -112,3 +115,54 @@ def test_ppc_memory_limit(machine: Machine, result: Result) -> None:
     verdict = kdump.inspect(machine)["verdict"]
     assert (verdict["state"], verdict["missing"]) == ("stale", [[first, last]])
     kdump.record(result, before, after, load="-c", verdict="stale")
+
+
+def ranges(machine: Machine, count: int) -> None:
+    """Plug `count` DIMMs that do not touch, each a range of its own in the elfcorehdr, and use them."""
+    blocks = f"ls -d {kdump.BLOCKS} | wc -l"
+    for n in range(count):
+        before = int(machine.run(blocks).stdout)
+        machine.add_memory(256, GIB * 2 + n * (512 << 20) + (256 << 20))
+        machine.wait_until(f"[ $({blocks}) = {before + 1} ]")
+    kdump.online_memory(machine)
+
+
+@pytest.mark.long
+def test_ppc_memreserve(machine: Machine, result: Result) -> None:
+    """kexec reserves less of the elfcorehdr than the kernel may fill: what has outgrown it is reloaded."""
+    kdump.configure(machine, kdump.AS_LOADED)
+    kdump.load(machine, "-c", "--hotplug")
+    image = kdump.inspect(machine)["image"]
+    if image["updatable"]:
+        pytest.skip("this kexec reserves the whole segment")
+    assert image["kimage"]["updatable"]
+    before = kdump.seen(machine)
+    ranges(machine, DIMMS)
+    after = kdump.wait_reloaded(machine, before)
+    assert "bytes of the elfcorehdr not reserved in the FDT" in reasons(machine)
+    verdict = kdump.inspect(machine)["verdict"]
+    assert verdict["unreserved"] == 0
+    kdump.record(result, before, after, load="-c --hotplug", verdict="stale: not reserved; then reserved")
+
+
+def reasons(machine: Machine) -> str:
+    """What the helper said of its reloads."""
+    return "\n".join(journal.read(machine, journal.HELPER))
+
+
+@pytest.mark.long
+def test_ppc_backup(machine: Machine, result: Result) -> None:
+    """The kernel updates the elfcorehdr, which still points to the backup of the first 64 KiB."""
+    kdump.configure(machine, kdump.AS_LOADED)
+    kdump.load(machine, "-c", "--hotplug")
+    loaded = kdump.inspect(machine)["image"]["elfcorehdr"]["backup"]
+    base, size = map(int, machine.run(f"bash -c '{RESERVATION}'").stdout.split())
+    assert base <= loaded < base + size
+    before = kdump.seen(machine)
+    kdump.grow(machine)
+    after = kdump.wait_handled(machine, before, events=2)
+    seen = kdump.inspect(machine)
+    lost = seen["image"]["elfcorehdr"]["backup"] != loaded
+    assert seen["verdict"]["backup_lost"] is lost
+    assert (after.reloads > before.reloads) is lost
+    kdump.record(result, before, after, load="-c --hotplug", verdict="backup lost" if lost else "current")

@@ -98,7 +98,11 @@ def srat() -> bytes:
 
 
 def trees() -> bytes:
-    return builder.flatten(builder.device_tree([builder.cpu_node(0, 4), builder.cpu_node(1, 4)]), slack=64)
+    return builder.flatten(
+        builder.device_tree([builder.cpu_node(0, 4), builder.cpu_node(1, 4)]),
+        slack=64,
+        reserved=((0x1000, 0x400), (1 << 32, 1 << 20)),
+    )
 
 
 SEGMENTS = [(0x1000, 0x2000, 0x100)] * 3

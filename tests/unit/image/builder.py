@@ -168,8 +168,8 @@ class Node:
     children: list["Node"] = field(default_factory=list)
 
 
-def flatten(root: Node, slack: int = 0, version: int = 17) -> bytes:
-    """A flattened device tree with slack unused bytes at its end."""
+def flatten(root: Node, slack: int = 0, version: int = 17, reserved: Sequence[tuple[int, int]] = ()) -> bytes:
+    """A flattened device tree with slack unused bytes at its end; reserved as (address, size)."""
     strings = bytearray()
     offsets: dict[str, int] = {}
 
@@ -183,10 +183,11 @@ def flatten(root: Node, slack: int = 0, version: int = 17) -> bytes:
         return out + struct.pack(">I", fdt.NOP) + b"".join(map(emit, node.children)) + struct.pack(">I", fdt.END_NODE)
 
     block = emit(root) + struct.pack(">I", fdt.END)
-    at = 40 + 16
+    reservations = b"".join(struct.pack(">QQ", *entry) for entry in (*reserved, (0, 0)))
+    at = 40 + len(reservations)
     total = at + len(block) + len(strings) + slack
     head = struct.pack(">10I", fdt.MAGIC, total, at, at + len(block), 40, version, 16, 0, len(strings), len(block))
-    return head + bytes(16) + block + bytes(strings) + bytes(slack)
+    return head + reservations + block + bytes(strings) + bytes(slack)
 
 
 def padded(data: bytes) -> bytes:

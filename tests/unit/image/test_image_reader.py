@@ -21,7 +21,7 @@ from kdumphpd.image.layout import Layout
 from kdumphpd.image.machine import read_machine
 from kdumphpd.image.ranges import Range
 from kdumphpd.image.reader import inspect
-from kdumphpd.image.verdict import ImageState
+from kdumphpd.image.verdict import ImageState, Verdict
 from tests.unit.image import builder
 from tests.unit.image.builder import GIB, MIB, Kernel
 
@@ -156,7 +156,9 @@ def test_fadump_has_no_image_and_that_is_no_contradiction(tmp_path: Path) -> Non
     (tmp_path / "sys/kernel/fadump").mkdir()
     for name in ("enabled", "registered"):
         (tmp_path / "sys/kernel/fadump" / name).write_text("1\n")
-    assert inspect(kernel.root, sleep=no_sleep) is None
+    assert examine(kernel.root, sleep=no_sleep) == (None, Verdict(ImageState.NO_IMAGE))
+    (tmp_path / "sys/kernel/btf/vmlinux").unlink()  # nothing of an image need be readable for that
+    assert examine(kernel.root, sleep=no_sleep) == (None, Verdict(ImageState.NO_IMAGE))
 
 
 def test_the_random_seed_of_a_file_load_makes_for_another_identity(tmp_path: Path) -> None:
