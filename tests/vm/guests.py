@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guests: which system, which kernel, on which machine. Data alone; build.py and qemu.py act on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ class Guest:
     backports: bool = False
     """Take the kernel from SUITE-backports."""
     crashkernel: str = "256M"
+    # Not in repr(), which names the cached images: the others' are as they were.
+    selinux: bool = field(default=False, repr=False)
+    """With Debian's SELinux policy, labelled and enforcing (selinux.py)."""
 
     @property
     def kernel_package(self) -> str:
@@ -93,8 +96,12 @@ GUESTS = {
         Guest("debian13", "trixie"),  # 6.12: crash_hotplug on x86
         Guest("debian13-backports", "trixie", backports=True),  # 7.3: /sys/kernel/kexec
         Guest("debian13-ppc64el", "trixie", POWERPC, crashkernel="512M"),  # 6.12 without kexec_file_load, an FDT
+        Guest("debian13-selinux", "trixie", selinux=True),  # as debian13, with SELinux in force
     )
 }
 
-ROUTINE = tuple(guest.name for guest in GUESTS.values() if guest.arch is X86)
-"""Where a scenario runs that does not say. PowerPC, which takes longest, has its own (test_powerpc.py)."""
+REQUIRED = tuple(guest.name for guest in GUESTS.values() if guest.arch is X86)
+"""What no run may do without."""
+
+ROUTINE = tuple(name for name in REQUIRED if not GUESTS[name].selinux)
+"""Where a scenario runs that does not say. PowerPC and SELinux have their own (test_powerpc.py, test_selinux.py)."""

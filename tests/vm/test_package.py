@@ -27,9 +27,13 @@ USER = {f"/etc/{name}-" for name in ("group", "gshadow", "passwd", "shadow")}
 
 @pytest.fixture(scope="session")
 def enclosed(tmp_path_factory: pytest.TempPathFactory) -> Payload:
+    return repositories(tmp_path_factory.mktemp("repositories"))
+
+
+def repositories(folder: Path) -> Payload:
     """Two repositories: this package, and the same under a lower version."""
     packages = {"newer": deb.package(), "older": deb.package(version=OLDER)}
-    return payload.pack_repositories(packages, tmp_path_factory.mktemp("repositories"))
+    return payload.pack_repositories(packages, folder)
 
 
 def files(machine: Machine) -> set[str]:
