@@ -10,6 +10,8 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's folder; Fedora's is $(PREFIX)/share/zsh/site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/vendor-completions
 K ?=
+# The user that the listener runs as; Debian's policy wants an underscore first.
+LISTENER ?= kdumphpd
 # REQUIRE=all: a guest that cannot be built fails the tests, also one that they may do without.
 REQUIRE ?=
 
@@ -22,7 +24,7 @@ INSTALL := install -D -m 0644
 PURELIB = $(shell $(PYTHON) -c "import sysconfig; s = 'deb_system' if 'deb_system' in sysconfig.get_scheme_names() \
 	else 'posix_prefix'; print(sysconfig.get_path('purelib', s, {'base': '$(PREFIX)'}))")
 
-.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man deb rpm install install-modules \
+.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man dist deb rpm install install-modules \
 	install-files clean
 
 help:
@@ -40,7 +42,7 @@ lint: $(READY)
 	$(RUN) -m ruff check kdumphpd packaging tests
 	$(RUN) -m ruff format --check kdumphpd packaging tests
 	$(RUN) -m mypy
-	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/rpm/build \
+	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/make-dist packaging/rpm/build \
 		packaging/debian/kdumphpd.p*rm packaging/debian/tests/service packaging/debian/tests/unit \
 		tests/vm/fakes/fedora/kdumpctl tests/vm/fakes/suse/*.sh
 
@@ -76,6 +78,10 @@ build/man/%: packaging/man/%.in packaging/man/keys.py kdumphpd/config.py
 	mkdir -p $(@D)
 	PYTHONPATH=. $(PYTHON) -B packaging/man/keys.py <$< >$@.$$$$ && mv $@.$$$$ $@
 
+## make dist       build/dist/*.tar.gz, the source archive of a release; equal sources are equal bytes
+dist:
+	packaging/make-dist build/dist/kdumphpd-$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' kdumphpd/__init__.py).tar.gz
+
 ## make deb        build/deb/*.deb, built in a clean chroot of Debian 13 and looked at by lintian
 deb: $(READY)
 	$(RUN) -m tests.vm.deb
@@ -103,6 +109,8 @@ install-files: man
 	done
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket systemd/*.path
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
+	sed -i -E 's/^(User=|Group=|SocketUser=|u )kdumphpd\b/\1$(LISTENER)/' $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/kdumphpd*
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md

@@ -19,7 +19,7 @@ def test_the_changelogs_are_of_this_version() -> None:
     version, date = re.findall(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
     debian = (ROOT / "packaging/debian/changelog").read_text().splitlines()[0]
     assert version == __version__
-    assert debian.startswith(f"kdumphpd ({__version__}) ")
+    assert debian.startswith(f"kdumphpd ({__version__}-1) ")
     assert ("UNRELEASED" in debian) == (date == "unreleased")
 
 

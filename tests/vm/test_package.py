@@ -94,7 +94,7 @@ def test_package_life(bare: Machine, result: Result) -> None:
     assert not warnings(bare)
     bare.run("rm -r /run/go /run/systemd/system/kdumphpd.service.d")
     bare.run(payload.apt("purge kdumphpd", "newer"), timeout=300)
-    assert bare.run("pgrep -u kdumphpd", check=False).stdout == ""
+    assert bare.run("pgrep -u _kdumphpd", check=False).stdout == ""
     assert "kdumphpd" not in bare.run("journalctl --list-catalog").stdout
     bare.run(f"rm -r {payload.REPOSITORY}")
     # systemd keeps the folder of transient units.
