@@ -43,7 +43,7 @@ lint: $(READY)
 	$(RUN) -m ruff format --check kdumphpd packaging tests
 	$(RUN) -m mypy
 	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/make-dist packaging/rpm/build \
-		packaging/debian/kdumphpd.p*rm packaging/debian/tests/service packaging/debian/tests/unit \
+		packaging/debian/kdumphpd.p*rm packaging/debian/kdumphpd.bug-script packaging/debian/tests/service packaging/debian/tests/unit \
 		tests/vm/fakes/fedora/kdumpctl tests/vm/fakes/suse/*.sh
 
 ## make test-unit  what needs no kernel, real netlink sockets, and whether the documentation is true

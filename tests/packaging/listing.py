@@ -30,6 +30,8 @@ OWN = (
     r"\{purelib\}/kdumphpd-[\d.]+\.dist-info/.*",
     # Debian's policy asks for these by name.
     r"/usr/share/doc/kdumphpd/((README|NEWS)\.Debian|changelog\.Debian|copyright)",
+    # What Debian's reportbug adds to a report.
+    r"/usr/share/bug/kdumphpd/script",
     # What Debian's lintian is not to complain of.
     r"/usr/share/lintian/overrides/kdumphpd",
 )

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kdumphpd import __version__
 from tests.vm import cache, sources, tool
 from tests.vm.guests import GUESTS
 from tests.vm.tool import BuildError
@@ -86,7 +85,8 @@ def everything(directory: Path, checkout: Path = CHECKOUT) -> None:
 
 def _stage_release(checkout: Path, folder: Path) -> Path:
     """Put the source archive of `checkout` into `folder`, and beside it the Debian source, as dpkg-source wants."""
-    archive = folder / f"kdumphpd_{__version__}.orig.tar.gz"
+    (version,) = re.findall(r'^__version__ = "(.*)"$', (checkout / "kdumphpd/__init__.py").read_text(), re.MULTILINE)
+    archive = folder / f"kdumphpd_{version}.orig.tar.gz"
     tool.run(str(checkout / "packaging/make-dist"), str(archive))
     tree = folder / "kdumphpd"
     tree.mkdir()
