@@ -53,7 +53,7 @@ AUTOPKGTEST_TMP=$(mktemp -d)
 export AUTOPKGTEST_TMP
 dpkg-deb --extract ../*.deb "$AUTOPKGTEST_TMP/package"
 PYTHONPATH=$AUTOPKGTEST_TMP/package/usr/lib/python3/dist-packages debian/tests/unit
-lintian --pedantic --display-info --display-experimental --fail-on=error,warning ../*.changes > ../lintian.txt ||
+lintian --pedantic --display-info --display-experimental --fail-on=error,warning,info,pedantic ../*.changes > ../lintian.txt ||
     { cat ../lintian.txt; exit 1; }
 """
 
