@@ -24,7 +24,7 @@ INSTALL := install -D -m 0644
 PURELIB = $(shell $(PYTHON) -c "import sysconfig; s = 'deb_system' if 'deb_system' in sysconfig.get_scheme_names() \
 	else 'posix_prefix'; print(sysconfig.get_path('purelib', s, {'base': '$(PREFIX)'}))")
 
-.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man dist deb rpm install install-modules \
+.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man dist deb piuparts rpm install install-modules \
 	install-files clean
 
 help:
@@ -85,6 +85,10 @@ dist:
 ## make deb        build/deb/*.deb, built in a clean chroot of Debian 13 and looked at by lintian
 deb: $(READY)
 	$(RUN) -m tests.vm.deb
+
+## make piuparts   as root: installs, removes and purges the deb in a clean chroot; log in build/piuparts
+piuparts: $(READY)
+	$(RUN) -m tests.packaging.piuparts
 
 ## make rpm        build/rpm/*.rpm, looked at by rpmlint
 rpm: $(READY)

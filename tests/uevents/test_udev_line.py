@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The line that a distribution's own rule could have (docs/distributions.md), as this machine's udev understands it.
 
-With it at the head of the rule, kdumphpd needs no mask: the rule does nothing while /run/kdumphpd is there, which is for
-as long as the listener runs.
+With it at the head of the rule, kdumphpd needs no mask: the rule does nothing while /run/kdumphpd is there, which is
+for as long as the listener runs.
 """
 
 import re
