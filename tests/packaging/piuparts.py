@@ -23,7 +23,6 @@ def base(directory: Path) -> Path:
 
     def unpack(lines: str) -> None:
         listed.write_text(lines)
-        # What piuparts expects to be there before and after: debconf answers without asking.
         tool.run("mmdebstrap", "--variant=minbase", RELEASE.suite, str(archive), str(listed))
 
     sources.first_that_works(RELEASE, unpack, updates=True)
@@ -44,8 +43,8 @@ def main() -> int:
                 *("--scriptsdir=/etc/piuparts/scripts", str(package)),
             )
             status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    except BuildError as error:
-        print(error, file=sys.stderr)
+    except (BuildError, FileNotFoundError) as error:
+        print(f"{error}; is piuparts installed?" if isinstance(error, OSError) else error, file=sys.stderr)
         return 1
     print(log.read_text().splitlines()[-1], f"({log})")
     return status
