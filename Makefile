@@ -53,7 +53,7 @@ test-unit: $(READY) $(WITH_PYDANTIC2)
 
 ## make test-packaging  what the packages hold and do; `make deb` before it has the deb compared too
 test-packaging: $(READY)
-	$(RUN) -m pytest tests/packaging
+	$(RUN) -m pytest -m "not long" tests/packaging
 
 ## make test-vm    scenarios on real kernels; K=pattern chooses
 test-vm: $(READY)
@@ -63,7 +63,7 @@ test-vm: $(READY)
 # pytest ends with 5 where no scenario is marked so; where K was given, that is a mistake in K.
 ## make test-long  the repetitions that are too long for every change
 test-long: $(READY)
-	$(RUN) -m pytest -m long tests/property
+	$(RUN) -m pytest -m long tests/property tests/packaging
 	$(RUN) -m tests.vm prepare $(REQUIRED)
 	$(RUN) -m pytest tests/vm -m long -n 2 --dist worksteal -v $(if $(K),-k "$(K)",|| [ $$? -eq 5 ])
 

@@ -31,7 +31,7 @@ OWN = (
     # Debian's policy asks for these by name.
     r"/usr/share/doc/kdumphpd/((README|NEWS)\.Debian|changelog\.Debian|copyright)",
     # What Debian's reportbug adds to a report.
-    r"/usr/share/bug/kdumphpd/script",
+    r"/usr/share/bug/kdumphpd",
     # What Debian's lintian is not to complain of.
     r"/usr/share/lintian/overrides/kdumphpd",
 )

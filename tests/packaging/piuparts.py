@@ -40,7 +40,7 @@ def main() -> int:
             command = (
                 *("piuparts", f"--basetgz={base(Path(folder))}", f"--distribution={RELEASE.suite}"),
                 *(f"--mirror={mirror} main", f"--log-file={log}", "--no-eatmydata", "--warn-on-others"),
-                *("--scriptsdir=/etc/piuparts/scripts", str(package)),
+                str(package),
             )
             status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
     except (BuildError, FileNotFoundError) as error:
