@@ -17,15 +17,12 @@ from tests.vm.snapshot import Snapshot
 
 STOCK, MODULE = "stock", "module"
 
+# Of the session, for what is made once depends on it: a machine with the module, and one without.
 in_both_forms = pytest.mark.parametrize("form", [STOCK, MODULE], scope="session")
+with_module = pytest.mark.parametrize("form", [MODULE], scope="session")
+without_module = pytest.mark.parametrize("form", [STOCK], scope="session")
 guest = pytest.mark.guests("debian13-selinux")
 long = pytest.mark.long
-
-
-@pytest.fixture(scope="session")
-def form() -> str:
-    """Whose policy: the system's alone, or with our module; for a test that is not parametrized."""
-    return MODULE
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +41,7 @@ def no_denials(request: pytest.FixtureRequest, form: str) -> Iterator[None]:
     """Whatever the scenario does: in the end SELinux is in force and has denied nothing since it began."""
     machine: Machine = request.getfixturevalue("machine" if "machine" in request.fixturenames else "bare")
     result: Result = request.getfixturevalue("result")
-    result.name = f"{result.name if result.name.startswith('selinux') else f'selinux-{result.name}'}-{form}"
+    result.name = f"{result.name.removesuffix(f'-{form}')}-{form}"
     before = len(policy.denials(machine))
     yield
     assert machine.read_file("/sys/fs/selinux/enforce") == "1"
@@ -57,6 +54,7 @@ def contexts(machine: Machine, command: str) -> str:
 
 
 @guest
+@with_module
 def test_selinux_load_once(machine: Machine, result: Result, form: str) -> None:
     """The main job with our module, the one scenario of these for every change: all is where the policy has it."""
     domains = contexts(machine, "ps -C kdumphpd -o label=")
@@ -77,10 +75,9 @@ def test_selinux_file_memory(machine: Machine, result: Result, form: str) -> Non
 
 @long
 @guest
-@pytest.mark.parametrize("form", [STOCK], scope="session")
+@without_module
 def test_selinux_load_once_stock(machine: Machine, result: Result, form: str) -> None:
     """The image is reloaded once, so that the kernel may update it."""
-    result.name = "selinux-load-once"
     test_main_job.test_load_once(machine, result)
 
 
@@ -99,7 +96,6 @@ def test_selinux_kill_listener(machine: Machine, result: Result, form: str) -> N
     """The listener is killed while memory is plugged, and its successor finds what has changed."""
     kdump.configure(machine, kdump.AS_LOADED)
     kdump.load(machine, "-c")
-    before = kdump.seen(machine)
     machine.run("systemctl kill -s KILL --kill-whom=main kdumphpd")
     machine.add_memory(1024)
     machine.wait_until("[ $(ls -d /sys/devices/system/memory/memory* | wc -l) = 16 ]")
@@ -110,9 +106,7 @@ def test_selinux_kill_listener(machine: Machine, result: Result, form: str) -> N
     [(first, last)] = kdump.dimms(machine)
     assert kdump.image_has(machine, first, last)
     result.load, result.reloads, result.verdict = "-c", after.reloads, kdump.inspect(machine)["verdict"]["state"]
-    assert (
-        after.checks < before.checks + 1 or machine.run("systemctl show -P NRestarts kdumphpd").stdout.strip() == "1"
-    )
+    assert machine.run("systemctl show -P NRestarts kdumphpd").stdout.strip() == "1"
 
 
 @long
