@@ -25,7 +25,7 @@ SLOW_S = 600.0  # the whole policy is compiled, in an emulated guest
 
 DENIED = re.compile(r"avc:\s+denied\s.* scontext=(?P<source>\S+) tcontext=(?P<target>\S+)")
 
-# Domains of Debian's policy in which nothing of ours runs, and which are denied something whether or not we are there.
+# Domains of Debian's policy in which nothing of ours runs, and which are denied something with us and without us.
 FOREIGN = ("semanage_t", "syslogd_t", "systemd_generator_t", "systemd_sysusers_t", "systemd_tmpfiles_t", "udev_t")
 
 
