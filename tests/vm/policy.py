@@ -29,8 +29,8 @@ DENIED = re.compile(r"avc:\s+denied\s.* scontext=(?P<source>\S+) tcontext=(?P<ta
 FOREIGN = ("semanage_t", "syslogd_t", "systemd_generator_t", "systemd_sysusers_t", "systemd_tmpfiles_t", "udev_t")
 
 
-def with_module(base: Snapshot, parent: Path) -> Snapshot:
-    """Return `base` with our module loaded, made again when the module changes."""
+def with_module(base: Snapshot) -> Snapshot:
+    """Return `base` with our module loaded, made again when the module changes; it outlives the checkout."""
     files = {path.name: path.read_text() for path in sorted(SOURCES.glob("kdumphpd.*"))}
 
     def prepare(machine: Machine) -> None:
@@ -38,7 +38,7 @@ def with_module(base: Snapshot, parent: Path) -> Snapshot:
             machine.write_file(f"{FOLDER}/{name}", text)
         machine.run(LOAD, timeout=SLOW_S)
 
-    return derived(base, parent, cache.key(LOAD, *files.items()), None, prepare)
+    return derived(base, cache.cache_root() / "policy", cache.key(LOAD, *files.items()), None, prepare)
 
 
 def denials(machine: Machine) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.vm import kdump, policy, snapshot, test_ground_truth, test_main_job, test_package, test_rule
-from tests.vm.payload import BUILD, Payload
+from tests.vm.payload import Payload
 from tests.vm.qemu import Machine
 from tests.vm.results import Result
 from tests.vm.snapshot import Snapshot
@@ -28,7 +28,7 @@ long = pytest.mark.long
 @pytest.fixture(scope="session")
 def booted(booted: Snapshot, form: str) -> Snapshot:
     """The guest after its boot, in module form with our module loaded."""
-    return booted if form == STOCK else snapshot.twice(lambda: policy.with_module(booted, BUILD / "selinux"))
+    return booted if form == STOCK else snapshot.twice(lambda: policy.with_module(booted))
 
 
 @pytest.fixture(scope="session")
