@@ -10,6 +10,8 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian's folder; Fedora's is $(PREFIX)/share/zsh/site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/vendor-completions
 K ?=
+# The user that the listener runs as; Debian's policy wants an underscore first.
+LISTENER ?= kdumphpd
 # REQUIRE=all: a guest that cannot be built fails the tests, also one that they may do without.
 REQUIRE ?=
 
@@ -22,7 +24,7 @@ INSTALL := install -D -m 0644
 PURELIB = $(shell $(PYTHON) -c "import sysconfig; s = 'deb_system' if 'deb_system' in sysconfig.get_scheme_names() \
 	else 'posix_prefix'; print(sysconfig.get_path('purelib', s, {'base': '$(PREFIX)'}))")
 
-.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man deb rpm install install-modules \
+.PHONY: help test lint test-unit test-packaging test-vm test-long bench demo man dist deb piuparts rpm install install-modules \
 	install-files clean
 
 help:
@@ -40,8 +42,8 @@ lint: $(READY)
 	$(RUN) -m ruff check kdumphpd packaging tests
 	$(RUN) -m ruff format --check kdumphpd packaging tests
 	$(RUN) -m mypy
-	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/rpm/build \
-		packaging/debian/kdumphpd.p*rm packaging/debian/tests/service packaging/debian/tests/unit \
+	shellcheck udev/udev-rules packaging/libexec/record-kexec tests/setup packaging/completions/bash/* packaging/make-dist packaging/rpm/build \
+		packaging/debian/kdumphpd.p*rm packaging/debian/kdumphpd.bug-script packaging/debian/tests/service packaging/debian/tests/unit \
 		tests/vm/fakes/fedora/kdumpctl tests/vm/fakes/suse/*.sh
 
 ## make test-unit  what needs no kernel, real netlink sockets, and whether the documentation is true
@@ -51,7 +53,7 @@ test-unit: $(READY) $(WITH_PYDANTIC2)
 
 ## make test-packaging  what the packages hold and do; `make deb` before it has the deb compared too
 test-packaging: $(READY)
-	$(RUN) -m pytest tests/packaging
+	$(RUN) -m pytest -m "not long" tests/packaging
 
 ## make test-vm    scenarios on real kernels; K=pattern chooses
 test-vm: $(READY)
@@ -61,7 +63,7 @@ test-vm: $(READY)
 # pytest ends with 5 where no scenario is marked so; where K was given, that is a mistake in K.
 ## make test-long  the repetitions that are too long for every change
 test-long: $(READY)
-	$(RUN) -m pytest -m long tests/property
+	$(RUN) -m pytest -m long tests/property tests/packaging
 	$(RUN) -m tests.vm prepare $(REQUIRED)
 	$(RUN) -m pytest tests/vm -m long -n 2 --dist worksteal -v $(if $(K),-k "$(K)",|| [ $$? -eq 5 ])
 
@@ -76,9 +78,17 @@ build/man/%: packaging/man/%.in packaging/man/keys.py kdumphpd/config.py
 	mkdir -p $(@D)
 	PYTHONPATH=. $(PYTHON) -B packaging/man/keys.py <$< >$@.$$$$ && mv $@.$$$$ $@
 
+## make dist       build/dist/*.tar.gz, the source archive of a release; equal sources are equal bytes
+dist:
+	packaging/make-dist build/dist/kdumphpd-$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' kdumphpd/__init__.py).tar.gz
+
 ## make deb        build/deb/*.deb, built in a clean chroot of Debian 13 and looked at by lintian
 deb: $(READY)
 	$(RUN) -m tests.vm.deb
+
+## make piuparts   as root: installs, removes and purges the deb in a clean chroot; log in build/piuparts
+piuparts: $(READY)
+	$(RUN) -m tests.packaging.piuparts
 
 ## make rpm        build/rpm/*.rpm, looked at by rpmlint
 rpm: $(READY)
@@ -104,6 +114,8 @@ install-files: man
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket \
 		systemd/*.path systemd/*.timer
 	$(INSTALL) systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf
+	sed -i -E 's/^(User=|Group=|SocketUser=|u )kdumphpd\b/\1$(LISTENER)/' $(DESTDIR)$(PREFIX)/lib/sysusers.d/kdumphpd.conf \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/kdumphpd*
 	$(INSTALL) systemd/kdumphpd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/kdumphpd.catalog
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd README.md CHANGELOG.md
 	$(INSTALL) -t $(DESTDIR)$(PREFIX)/share/doc/kdumphpd/docs docs/*.md docs/*.svg

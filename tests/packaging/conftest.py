@@ -29,5 +29,5 @@ def deb() -> Path:
 def rpm() -> Path:
     """The binary package, fresh from `make rpm`, with which rpmlint is content."""
     subprocess.run(["make", "-C", listing.CHECKOUT, "rpm"], check=True)
-    (package,) = (listing.CHECKOUT / "build" / "rpm").glob("*.noarch.rpm")
+    (package,) = (listing.CHECKOUT / "build" / "rpm").glob("kdumphpd-[0-9]*.noarch.rpm")
     return package

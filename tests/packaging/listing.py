@@ -20,6 +20,8 @@ ELSEWHERE = (
     (r"/usr/share/zsh/(vendor-completions|site-functions)/", "{zsh}/"),
     # Packages have their man pages compressed, Debian's policy asks for that of longer documentation too.
     (r"(/usr/share/(man|doc)/.*)\.gz", r"\1"),
+    # Debian's policy asks for this name.
+    (r"/usr/share/doc/kdumphpd/changelog$", "/usr/share/doc/kdumphpd/CHANGELOG.md"),
 )
 """The same file in another place: what its path is replaced by."""
 
@@ -27,7 +29,9 @@ OWN = (
     # What pip and rpm's dependency generator know a distribution by: the wheel's, and `make install` makes none.
     r"\{purelib\}/kdumphpd-[\d.]+\.dist-info/.*",
     # Debian's policy asks for these by name.
-    r"/usr/share/doc/kdumphpd/(README\.Debian|changelog(\.Debian)?|copyright)",
+    r"/usr/share/doc/kdumphpd/((README|NEWS)\.Debian|changelog\.Debian|copyright)",
+    # What Debian's reportbug adds to a report.
+    r"/usr/share/bug/kdumphpd",
     # What Debian's lintian is not to complain of.
     r"/usr/share/lintian/overrides/kdumphpd",
 )

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import kdumphpd
-from tests.packaging import listing
+from tests.packaging import listing, scratch
 from tests.packaging.listing import CHECKOUT
 
 
@@ -94,8 +94,12 @@ def test_version_and_changes_are_those_of_the_source(rpm: Path) -> None:
 
 
 def test_it_requires_what_it_imports_and_runs(rpm: Path) -> None:
-    wanted = {"kexec-tools", "python3-pydantic", "python3-pyudev", "python3-structlog", "python3-systemd", "systemd"}
-    assert wanted <= set(query(rpm, "--requires").splitlines())
+    requires = query(rpm, "--requires").splitlines()
+    assert {"kexec-tools", "systemd"} <= set(requires)
+    # By the generator that reads dist-info, and so by no line of the spec.
+    generated = set(re.findall(r"python3\.\d+dist\(([\w-]+)\)", "\n".join(requires)))
+    assert generated == {"pydantic", "pyudev", "structlog", "systemd-python"}
+    assert not [line for line in requires if re.match(r"python3-", line)]
     assert query(rpm, "--recommends").split() == ["kdump-utils"]
 
 
@@ -108,3 +112,46 @@ def test_on_opensuse_the_same_is_said_with_its_own_macros() -> None:
         assert sorted(line.split()) == units_to_enable()
     assert re.findall(r"^Recommends: *(\S+)$", text, re.MULTILINE) == ["kdump"]
     assert "pyproject-files" not in text
+    for name in ("pydantic", "pyudev", "structlog", "systemd"):
+        assert re.search(rf"^Requires: *python3-{name}$", text, re.MULTILINE)
+
+
+def test_on_rhel_10_the_user_is_made_before_the_files_are_there() -> None:
+    command = ("rpmspec", "--parse", "--define", "rhel 10", CHECKOUT / "packaging/rpm/kdumphpd.spec")
+    text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert re.search(r"^%pre\n%sysusers_create_compat \S+/kdumphpd\.sysusers$", text, re.MULTILINE)
+
+
+def test_rpm_installs_and_removes_it_with_its_scriptlets(rpm: Path, tmp_path: Path) -> None:
+    """In a scratch root: the units are enabled as presets say, and nothing is left but what was there before."""
+    said = scratch.run(
+        tmp_path,
+        f"""
+        files > before
+        rpm_ --install {rpm}
+        links
+        test -x root/usr/libexec/kdumphpd/helper
+        rpm_ --verify kdumphpd
+        rpm_ --erase kdumphpd
+        echo removed
+        links
+        files | diff before -
+        """,
+    )
+    enabled, removed = said.split("removed\n")
+    assert {Path(line.split(" -> ")[0]).name for line in enabled.splitlines()} == set(units_to_enable())
+    assert removed == ""
+
+
+def test_the_policy_module_is_a_package_of_its_own(rpm: Path) -> None:
+    (selinux,) = rpm.parent.glob("kdumphpd-selinux-*.rpm")
+    assert "/usr/share/selinux/packages/targeted/kdumphpd.pp.bz2" in listing.of_rpm(selinux)
+    version = query(rpm, "--queryformat", "%{VERSION}-%{RELEASE}")
+    wanted = f"(kdumphpd-selinux = {version} if selinux-policy-targeted)"
+    assert wanted in query(rpm, "--requires").splitlines()
+    scriptlets = query(selinux, "--scripts")
+    for name, action in (
+        ("postinstall", "-i /usr/share/selinux/packages/targeted"),
+        ("postuninstall", "-r kdumphpd"),
+    ):
+        assert action in scriptlet(scriptlets, name)

@@ -2,6 +2,7 @@
 """What several files say of one thing is the same."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,18 @@ def test_the_changelogs_are_of_this_version() -> None:
     version, date = re.findall(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
     debian = (ROOT / "packaging/debian/changelog").read_text().splitlines()[0]
     assert version == __version__
-    assert debian.startswith(f"kdumphpd ({__version__}) ")
+    assert debian.startswith(f"kdumphpd ({__version__}-1) ")
     assert ("UNRELEASED" in debian) == (date == "unreleased")
+
+
+def test_every_address_of_ours_is_below_the_one_in_pyproject() -> None:
+    homepage = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
+    host = homepage.removeprefix("https://")
+    folders = [path for path in (ROOT / "packaging").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    named = [path for path in folders if host in path.read_text(errors="replace")]
+    assert {path.name for path in named} >= {"control", "kdumphpd.spec", "metadata", "watch"}
+    for path in named:
+        assert all(line.count(homepage) == line.count(host) for line in path.read_text().splitlines()), path
 
 
 def test_what_is_shown_in_etc_is_a_default() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.vm import missing, payload, snapshot
 from tests.vm.agent import CommandTimeout, Completed
-from tests.vm.guests import GUESTS, ROUTINE, Guest
+from tests.vm.guests import GUESTS, REQUIRED, Guest
 from tests.vm.qemu import Machine
 from tests.vm.sources import NoSourceError
 from tests.vm.tool import BuildError
@@ -36,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
 
     if options.command == "prepare":
-        required = GUESTS if options.require else options.guest or ROUTINE
+        required = GUESTS if options.require else options.guest or REQUIRED
         return _prepare_all(options.guest or GUESTS, required)
     with _machine(GUESTS[options.guest], options.bare) as machine:
         if options.command == "run":

@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm import cache, sources
+from tests.vm import cache, selinux, sources
 from tests.vm.guests import Guest
 from tests.vm.recipe import CUSTOMIZE, DISK_MIB, EXCLUDED, FILES, MASKED, PACKAGES
 from tests.vm.tool import BuildError, run
@@ -53,7 +53,7 @@ def image(guest: Guest) -> Image:
     directory = cache.produce(
         cache.cache_root() / "images",
         guest.name,
-        cache.key(guest, *recipe(), *_arguments(guest), MAKE_DISK),
+        cache.key(guest, *recipe(), *_arguments(guest), MAKE_DISK, *_own(guest).values()),
         lambda partial: _build(guest, partial),
     )
     return Image(directory)
@@ -66,7 +66,7 @@ def recipe() -> tuple[str, ...]:
 
 def _build(guest: Guest, directory: Path) -> None:
     overlay = directory / "overlay"
-    write_overlay(overlay)
+    write_overlay(overlay, FILES | _own(guest))
     rootfs = directory / "rootfs.tar"
     listed = directory / "sources.list"
 
@@ -84,18 +84,25 @@ def _build(guest: Guest, directory: Path) -> None:
 
 def _arguments(guest: Guest) -> tuple[str, ...]:
     """mmdebstrap's, as far as they are no files."""
+    packages = (*PACKAGES, *(selinux.PACKAGES if guest.selinux else ()), guest.kernel_package)
     return (
         *("--variant=essential", "--format=tar", f"--architectures={guest.arch.debian}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
         *("--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Check-Valid-Until "false"'),
         *("--skip=cleanup/reproducible/machine-id",),
-        f"--include={','.join((*PACKAGES, guest.kernel_package))}",
+        f"--include={','.join(packages)}",
         f"--customize-hook={CUSTOMIZE}",
+        *(f"--customize-hook={hook}" for hook in ((selinux.CUSTOMIZE,) if guest.selinux else ())),
     )
 
 
-def write_overlay(root: Path) -> None:
-    for name, content in FILES.items():
+def _own(guest: Guest) -> dict[str, str]:
+    """What this guest alone has, besides recipe.FILES."""
+    return selinux.FILES if guest.selinux else {}
+
+
+def write_overlay(root: Path, files: dict[str, str] = FILES) -> None:
+    for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)

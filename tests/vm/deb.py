@@ -80,7 +80,19 @@ def everything(directory: Path, checkout: Path = CHECKOUT) -> None:
     Raises BuildError, also for an error or a warning of lintian's.
     """
     with tempfile.TemporaryDirectory(prefix="kdumphpd-") as folder:
-        _run_in_chroot(stage(checkout, Path(folder) / "kdumphpd", None, *NO_SOURCE), EVERYTHING, directory)
+        _run_in_chroot(_stage_release(checkout, Path(folder)), EVERYTHING, directory)
+
+
+def _stage_release(checkout: Path, folder: Path) -> Path:
+    """Put the source archive of `checkout` into `folder`, and beside it the Debian source, as dpkg-source wants."""
+    (version,) = re.findall(r'^__version__ = "(.*)"$', (checkout / "kdumphpd/__init__.py").read_text(), re.MULTILINE)
+    archive = folder / f"kdumphpd_{version}.orig.tar.gz"
+    tool.run(str(checkout / "packaging/make-dist"), str(archive))
+    tree = folder / "kdumphpd"
+    tree.mkdir()
+    tool.run("tar", "-x", "--strip-components=1", "-C", str(tree), "-f", str(archive))
+    shutil.copytree(tree / "packaging/debian", tree / "debian", copy_function=shutil.copy)
+    return tree
 
 
 def stage(checkout: Path, tree: Path, version: str | None, *ignored: str) -> Path:
@@ -89,7 +101,7 @@ def stage(checkout: Path, tree: Path, version: str | None, *ignored: str) -> Pat
     shutil.copytree(tree / "packaging/debian", tree / "debian", copy_function=shutil.copy)
     if version:
         _replace(tree / "kdumphpd/__init__.py", r'(?<=__version__ = ")[^"]+', version)
-        _replace(tree / "debian/changelog", r"(?<=^kdumphpd \()[^)]+", version)
+        _replace(tree / "debian/changelog", r"(?<=^kdumphpd \()[^)]+", f"{version}-1")
     tool.run("chmod", "-R", "u=rwX,go=rX", str(tree))  # whatever the umask
     return tree
 

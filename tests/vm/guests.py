@@ -139,6 +139,9 @@ class Guest:
     backports: bool = False
     """Take the kernel from SUITE-backports."""
     crashkernel: str = "256M"
+    # Not in repr(), which names the cached images: the others' are as they were.
+    selinux: bool = field(default=False, repr=False)
+    """With Debian's SELinux policy, labelled and enforcing (selinux.py)."""
 
     @property
     def kernel_package(self) -> str:
@@ -156,8 +159,12 @@ GUESTS = {
         Guest("debian12-arm64", "bookworm", ARM),  # 6.1: the kernel hides what it has loaded
         Guest("debian13-arm64", "trixie", ARM),  # 6.12 without crash_hotplug and kexec_file_load
         Guest("debian13-s390x", "trixie", S390X),  # 6.12 without kexec
+        Guest("debian13-selinux", "trixie", selinux=True),  # as debian13, with SELinux in force
     )
 }
 
-ROUTINE = tuple(guest.name for guest in GUESTS.values() if guest.arch is X86)
-"""Where a scenario runs that does not say. Other architectures, which take longest, have scenarios of their own."""
+REQUIRED = tuple(guest.name for guest in GUESTS.values() if guest.arch is X86)
+"""What no run may do without."""
+
+ROUTINE = tuple(name for name in REQUIRED if not GUESTS[name].selinux)
+"""Where a scenario runs that does not say. PowerPC and SELinux have their own (test_powerpc.py, test_selinux.py)."""

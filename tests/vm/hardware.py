@@ -22,11 +22,12 @@ def arguments(guest: Guest, accelerator: str) -> tuple[str, ...]:
     Expects drives `root` and `payload`, and character devices `agent` and `console`.
     """
     arch = guest.arch
+    security = " security=selinux enforcing=1" if guest.selinux else ""
     return (
         *(arch.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *(*arch.machine, "-accel", accelerator, "-rtc", "clock=vm"),
         *(arch.emulated if accelerator == TCG else ()),
-        *("-append", f"root=/dev/vda rw console={arch.console} crashkernel={guest.crashkernel} quiet"),
+        *("-append", f"root=/dev/vda rw console={arch.console} crashkernel={guest.crashkernel} quiet{security}"),
         *("-device", f"virtio-blk-{arch.virtio},drive=root", "-device", f"virtio-blk-{arch.virtio},drive=payload"),
         *("-device", f"virtio-serial-{arch.virtio}"),
         *("-device", "virtserialport,chardev=agent,name=agent"),

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """build/vm/missing.json: guests that `python -m tests.vm prepare` found no packages for, each with the reason.
 
-Their scenarios are not run, and that is said: by pytest, in results.json and in the last line of a run. What most
-machines are, guests.ROUTINE, is never among them.
+Their scenarios are not run, and that is said: by pytest, in results.json and in the last line of a run.
+guests.REQUIRED are never among them.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 
-from tests.vm.guests import GUESTS, ROUTINE
+from tests.vm.guests import GUESTS, REQUIRED
 from tests.vm.payload import BUILD
 
 FILE = BUILD / "missing.json"
 
-OPTIONAL = tuple(name for name in GUESTS if name not in ROUTINE)
+OPTIONAL = tuple(name for name in GUESTS if name not in REQUIRED)
 """Guests that a run may do without."""
 
 

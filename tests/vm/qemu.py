@@ -224,6 +224,14 @@ class Machine:
         self._state = None
         self.__enter__()
 
+    def power_off(self, timeout: float = BOOT_S) -> None:
+        """Shut the guest down in good order; QEMU ends with it. Raises VmLost."""
+        self.start("systemctl poweroff")
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise VmLost(f"still there {timeout:.0f} s after `systemctl poweroff`\n{self._last_words()}") from None
+
     def memory(self, first: int, size: int) -> bytes:
         """Return `size` bytes of physical memory from address `first`, also of a guest that has died."""
         path = self._disk.with_suffix(".memory")

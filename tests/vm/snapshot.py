@@ -12,10 +12,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.vm import build, cache, foreign, hardware
+from tests.vm import build, cache, foreign, hardware, selinux
 from tests.vm.agent import CommandTimeout
 from tests.vm.build import Image
 from tests.vm.channel import VmLost
@@ -80,11 +80,19 @@ def booted(guest: Guest) -> Snapshot:
     accelerator = hardware.accelerator(guest.arch, image.kernel)
     settle = SETTLE if guest.arch.kdump else SETTLE_WITHOUT_KDUMP
     version = cache.key(
-        image.directory, hardware.version(guest.arch), *hardware.arguments(guest, accelerator), settle
+        image.directory,
+        hardware.version(guest.arch),
+        *hardware.arguments(guest, accelerator),
+        settle,
+        *_first_boot(guest),
     )
 
     def boot(directory: Path) -> None:
         disk = _overlay(image.disk, "raw", directory / "disk.qcow2")
+        for script in _first_boot(guest):
+            with Machine(replace(guest, selinux=False), image, disk=disk, payload=_no_payload(directory)) as machine:
+                machine.run(script, timeout=600)
+                machine.power_off()
         with Machine(guest, image, disk=disk, payload=_no_payload(directory)) as machine:
             machine.run(settle, timeout=600)
             _freeze(machine, Snapshot(guest, image, directory))
@@ -93,7 +101,7 @@ def booted(guest: Guest) -> Snapshot:
 
 
 def derived(
-    base: Snapshot, parent: Path, version: str, payload: Path, prepare: Callable[[Machine], None]
+    base: Snapshot, parent: Path, version: str, payload: Path | None, prepare: Callable[[Machine], None]
 ) -> Snapshot:
     """Return `base` after `prepare(machine)`, made anew in `parent` when the base or `version` changes."""
 
@@ -125,6 +133,11 @@ def _freeze(machine: Machine, snapshot: Snapshot, payload: Path | None = None) -
             return
         machine.resume()
     raise VmLost(f"none of {FREEZES} saved states of {snapshot.guest.name} went on as they should")
+
+
+def _first_boot(guest: Guest) -> tuple[str, ...]:
+    """What is done in a boot before the one that is frozen."""
+    return (selinux.RELABEL,) if guest.selinux else ()
 
 
 def _overlay(backing: Path, form: str, disk: Path) -> Path:

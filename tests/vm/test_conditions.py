@@ -48,5 +48,5 @@ def test_not_in_the_capture_kernel(machine: Machine, result: Result) -> None:
         assert machine.run(f"systemctl is-active {unit}", check=False).stdout == "inactive\n"
         said = journal.read(machine, f"_PID=1 -u {unit}")
         assert any("ConditionPathExists=!/proc/vmcore" in line for line in said), said
-    assert machine.run("pgrep -u kdumphpd", check=False).stdout == ""
+    assert machine.run("pgrep -u _kdumphpd", check=False).stdout == ""
     result.verdict = "not started"

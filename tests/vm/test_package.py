@@ -27,9 +27,13 @@ USER = {f"/etc/{name}-" for name in ("group", "gshadow", "passwd", "shadow")}
 
 @pytest.fixture(scope="session")
 def enclosed(tmp_path_factory: pytest.TempPathFactory) -> Payload:
+    return repositories(tmp_path_factory.mktemp("repositories"))
+
+
+def repositories(folder: Path) -> Payload:
     """Two repositories: this package, and the same under a lower version."""
     packages = {"newer": deb.package(), "older": deb.package(version=OLDER)}
-    return payload.pack_repositories(packages, tmp_path_factory.mktemp("repositories"))
+    return payload.pack_repositories(packages, folder)
 
 
 def files(machine: Machine) -> set[str]:
@@ -90,7 +94,7 @@ def test_package_life(bare: Machine, result: Result) -> None:
     assert not warnings(bare)
     bare.run("rm -r /run/go /run/systemd/system/kdumphpd.service.d")
     bare.run(payload.apt("purge kdumphpd", "newer"), timeout=300)
-    assert bare.run("pgrep -u kdumphpd", check=False).stdout == ""
+    assert bare.run("pgrep -u _kdumphpd", check=False).stdout == ""
     assert "kdumphpd" not in bare.run("journalctl --list-catalog").stdout
     bare.run(f"rm -r {payload.REPOSITORY}")
     # systemd keeps the folder of transient units.

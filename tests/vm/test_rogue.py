@@ -14,7 +14,7 @@ ROGUE = Path(__file__).with_name("rogue.py")
 INSTALLED = "/usr/local/lib/rogue.py"
 SECONDS = 30
 
-AS_LISTENER = "setpriv --reuid kdumphpd --regid kdumphpd --clear-groups"
+AS_LISTENER = "setpriv --reuid _kdumphpd --regid _kdumphpd --clear-groups"
 
 # One block of memory a second, so that the image is out of date most of the time.
 DRIFT = f"for s in $(grep -Lx online {kdump.BLOCKS}/state); do echo online_movable > $s; sleep 1; done"
