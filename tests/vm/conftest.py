@@ -35,14 +35,20 @@ EVIDENCE = "journalctl -b --no-pager -o short-monotonic -n 150"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "guests(*names): run on these guests of tests/vm/guests.py only")
+    config.addinivalue_line(
+        "markers",
+        "guests(*names, long=()): run on these guests of tests/vm/guests.py only, on `long` where time is no matter",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "guest" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("guests")
         names = marker.args if marker else ROUTINE
-        rows = [pytest.param(GUESTS[name], id=name) for name in names]
+        late = marker.kwargs.get("long", ()) if marker else ()
+        rows = [
+            pytest.param(GUESTS[name], id=name, marks=[pytest.mark.long] if name in late else []) for name in names
+        ]
         metafunc.parametrize("guest", rows, scope="session")
 
 

@@ -4,11 +4,13 @@
 import pytest
 
 from tests.vm.agent import CommandFailed, CommandTimeout
-from tests.vm.guests import GUESTS, Guest
+from tests.vm.guests import GUESTS, POWERPC, X86, Guest
 from tests.vm.qemu import Machine
 from tests.vm.snapshot import Snapshot
 
-pytestmark = pytest.mark.guests(*(name for name, guest in GUESTS.items() if not guest.selinux))
+LATE = [name for name, guest in GUESTS.items() if guest.arch not in (X86, POWERPC)]  # they have few scenarios
+
+pytestmark = pytest.mark.guests(*(name for name, guest in GUESTS.items() if not guest.selinux), long=LATE)
 
 BLOCKS = "ls -d /sys/devices/system/memory/memory*"
 
