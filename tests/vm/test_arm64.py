@@ -103,7 +103,8 @@ def test_arm64_hidden(machine: Machine, result: Result) -> None:
     machine.wait_until(f"[ $(ls -d {kdump.BLOCKS} | wc -l) -ge 16 ]")
     kdump.online_memory(machine)
     reloaded = kdump.wait_reloaded(machine, before)
-    assert "512 MiB of memory was added since the image was loaded" in reloaded.sentence
+    *_, reload = kdump.reloads(machine)
+    assert "512 MiB of memory was added since the image was loaded" in reload["MESSAGE"]
     assert reloaded.reloads == before.reloads + 1
 
     machine.run(f"echo 0 > {CPU1}")
