@@ -124,7 +124,7 @@ def test_failed_update(machine: Machine, result: Result) -> None:
     assert kdump.crash_hotplug(machine) == ("1", "1")
     assert after.reloads == before.reloads + 1
     *_, (first, last) = kdump.dimms(machine)
-    assert f"0x{first:x}-0x{last:x} (128 MiB) is missing from the elfcorehdr" in after.sentence
+    assert f"0x{first:x}-0x{last:x} (128 MiB) is missing from the elfcorehdr" in kdump.reloads(machine)[-1]["MESSAGE"]
     verdict = kdump.inspect(machine)["verdict"]["state"]
     assert verdict == "current"
     kdump.record(result, before, after, load="-s", verdict=f"stale, then {verdict}")
@@ -152,7 +152,7 @@ def test_lockdown_kptr_restrict(machine: Machine, result: Result) -> None:
     machine.run("rm -f /run/kdumphpd-helper/layout.json; sysctl -w kernel.kptr_restrict=2")
     before, after = miss_an_update(machine)
     assert after.reloads == before.reloads + 1
-    assert "crash hp: kexec_trylock() failed" in after.sentence
+    assert "crash hp: kexec_trylock() failed" in kdump.reloads(machine)[-1]["MESSAGE"]
     verdict = kdump.inspect(machine)["verdict"]
     assert (verdict["state"], verdict["reason"]) == ("unreadable", "kptr_restrict")
     kdump.record(result, before, after, load="-s", verdict="unreadable")

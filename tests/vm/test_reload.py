@@ -177,7 +177,7 @@ def test_bad_initrd(machine: Machine, result: Result) -> None:
     kdump.record(result, before, fixed, load="-c", verdict="the old image stayed, and was replaced when fixed")
 
 
-CURRENT = """kdumphpctl inspect --json | grep -q '"state": "current"'"""
+CURRENT = """kdumphpctl inspect --json | grep -qE '"state": ?"current"'"""
 REPORTED = "systemctl show -P StatusText kdumphpd | grep -qE 'out of date|does not answer'"
 
 # Every byte of a file system, down to the last block.
