@@ -78,9 +78,10 @@ def test_a_state_file_that_is_none_is_told(tmp_path: Path) -> None:
 def test_it_follows_until_it_is_interrupted(tmp_path: Path) -> None:
     put(tmp_path, {"run/kdumphpd/x": ""})
     program = """
-import sys
+import signal, sys
 from pathlib import Path
 from kdumphpd.cli import output, watch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what it runs in the background
 sys.exit(watch.run(output.options(json=output.Json.SHORT), Path(sys.argv[1])))
 """
     process = subprocess.Popen(
