@@ -36,7 +36,7 @@ def keep(machine: Machine, guest: Guest, name: str, state: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.guests(*GUESTS)
+@pytest.mark.guests(*(name for name, guest in GUESTS.items() if guest.arch.kdump))  # without it nothing of ours runs
 def test_golden(machine: Machine, guest: Guest, result: Result) -> None:
     """Every command in every state that a machine can be brought into."""
     kdump.configure(machine, kdump.AS_LOADED)
@@ -66,13 +66,13 @@ def test_golden(machine: Machine, guest: Guest, result: Result) -> None:
     keep(machine, guest, "stale", "memory was added, and the initrd is cut short")
 
     machine.run("kexec -p -u")
-    machine.wait_until("! grep -qx wrong /run/kdumphpd/condition")
+    machine.wait_until("grep -qx not-loaded /run/kdumphpd/condition")
     keep(machine, guest, "unloaded", "unloaded behind kdumphpd's back")
 
     machine.run(f"{MEND}; systemctl stop kdump-tools")
     machine.wait_until("grep -qx not-loaded /run/kdumphpd/condition")
     keep(machine, guest, "stopped", "kdump-tools.service is stopped")
 
-    machine.run("systemctl start kdump-tools; systemctl stop kdumphpd", timeout=180)
+    machine.run("systemctl start kdump-tools; kdumphpctl rearm; systemctl stop kdumphpd", timeout=300)
     keep(machine, guest, "down", "kdumphpd.service is stopped")
     result.verdict = "as in the golden files"

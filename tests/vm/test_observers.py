@@ -55,7 +55,7 @@ def test_observers(machine: Machine, result: Result) -> None:
     # Metrics, as they are written for node_exporter.
     machine.wait_until(f"grep -qx 'kdumphpd_bursts_total {now.bursts}' {METRICS}")
     found = metrics(machine)
-    assert machine.run(f"stat -c '%a %U' {METRICS}").stdout == "644 kdumphpd\n"
+    assert machine.run(f"stat -c '%a %U' {METRICS}").stdout == "644 _kdumphpd\n"  # Debian's name for it
     assert (found["kdumphpd_protected"], found["kdumphpd_stale"], found["kdumphpd_stopped"]) == (1, 0, 0)
     assert found['kdumphpd_reloads_total{result="reloaded"}'] == now.reloads
     assert found['kdumphpd_events_total{subsystem="memory"}'] + found['kdumphpd_events_total{subsystem="cpu"}'] == (
