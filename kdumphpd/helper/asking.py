@@ -78,17 +78,17 @@ class Asking:
         finally:
             lock.release()
 
-    def ahead(self, wait_until_idle: Callable[[], States]) -> None:
-        """Ask after an answer, while other requests are served. Raises LoadFailed and OSError."""
+    def ahead(self, wait_until_idle: Callable[[], States]) -> bool:
+        """Ask after an answer, while others are served; whether that was due. Raises LoadFailed and OSError."""
         if self.fresh():
-            return
+            return False
         try:
             lock = asking_lock(self.root, 0.0)
         except Busy:
-            return  # it is being asked
+            return False  # it is being asked
         try:
             if self.fresh():
-                return
+                return False
             before, ended = wait_until_idle(), record.read(self.root).ended
             try:
                 self._ask(lambda _: None)
@@ -97,6 +97,7 @@ class Asking:
                 raise
         finally:
             lock.release()
+        return True
 
     # --- inside --------------------------------------------------------------------------------------------------
 

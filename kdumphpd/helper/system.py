@@ -121,14 +121,16 @@ class RealSystem:
 
     def prepare(self) -> bool:
         """Ask the distribution's loader ahead of need; whether that may change a decision. Never fails."""
-        before = self.lacking()
         try:
             loader = self.loader()
-            if loader in choose.DISTRIBUTIONS:
-                Asking(self.root, loader).ahead(lambda: self.wait_until_idle(loader)[1])
+            if loader not in choose.DISTRIBUTIONS:
+                return False
+            asked = Asking(self.root, loader).ahead(lambda: self.wait_until_idle(loader)[1])
         except (LoadFailed, OSError) as error:
             log.info(f"what the distribution's loader would load is not known: {error}")
-        return self.lacking() != before
+            return False
+        # What may have been old said nothing until now.
+        return asked and bool(self.lacking())
 
     def lacking(self) -> str:
         """What the capture kernel's command line lacks by what is recorded; empty for nothing, or nothing known."""

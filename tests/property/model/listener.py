@@ -19,7 +19,6 @@ class Listener:
         self.machine = machine
         self.schedule = Schedule()
         self.receiving = True
-        self.checks = 0
         self.last: Result | None = None
         self._marks = self._read_marks()
         self._look_at = self.now
@@ -138,7 +137,6 @@ class Listener:
         if result.outcome is Outcome.BUSY:
             return
         self.schedule.set_pending(result.pending and not result.armed, self.now)
-        self.checks += 1
         self.last = result
 
     def _unanswered(self, why: str) -> None:
