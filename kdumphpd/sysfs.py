@@ -6,6 +6,7 @@ from pathlib import Path
 # The kernel's own limit: a sysfs attribute is at most one page, 64 KiB at the largest.
 MAX_ATTRIBUTE = 65536
 
+BOOT_ID = "proc/sys/kernel/random/boot_id"
 BLOCK_SIZE = "sys/devices/system/memory/block_size_bytes"
 
 
@@ -46,3 +47,11 @@ def block_size(root: Path) -> int | None:
         return int(text, 16) or None if text else None
     except (OSError, ValueError):
         return None  # then all System RAM counts as online
+
+
+def boot_id(root: Path) -> str:
+    """The running boot's, as random(4) writes it; empty where it can't be read."""
+    try:
+        return (root / BOOT_ID).read_text().strip()
+    except OSError:
+        return ""

@@ -16,8 +16,7 @@ from kdumphpd.cli.entries import Entry
 from kdumphpd.cli.output import fail, note
 from kdumphpd.cli.svg import draw
 from kdumphpd.cli.timeline import Timeline, build
-
-BOOT = "proc/sys/kernel/random/boot_id"
+from kdumphpd.sysfs import boot_id
 
 # Routine checks too: an image that the operator has unloaded is found by one.
 PRIORITY = "debug"
@@ -62,8 +61,5 @@ def _now(options: argparse.Namespace, root: Path, found: list[Entry]) -> float |
     """The time, where the last entry still holds: it is of this boot, and nothing after it was left out."""
     if not found or options.until is not None:
         return None
-    try:
-        boot = (root / BOOT).read_text().strip().replace("-", "")
-    except OSError:
-        return None
-    return time.time() if found[-1].boot == boot else None
+    boot = boot_id(root).replace("-", "")  # as the journal writes it
+    return time.time() if boot and found[-1].boot == boot else None

@@ -15,6 +15,7 @@ from typing import Any
 from kdumphpd.image.btf import Btf, Field, Struct
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.kallsyms import find_symbols
+from kdumphpd.sysfs import boot_id
 
 MAX_BTF = 64 << 20  # bytes; a distribution kernel's BTF has 4 to 8 MiB
 
@@ -59,7 +60,7 @@ def kernel_layout(root: Path, cache: Path | None = None) -> Layout:
     cache holds kernel addresses: it belongs in a directory that only root can read.
     Raises UnreadableError.
     """
-    boot = _boot_id(root)
+    boot = boot_id(root)  # without it nothing is cached
     if cache and boot:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever is wrong with it: again
             return _load(json.loads(cache.read_text()), boot)
@@ -109,13 +110,6 @@ def _structs(root: Path, names: Iterable[str]) -> dict[str, Struct]:
         raise UnreadableError(Cause.NO_BTF, f"/sys/kernel/btf/vmlinux: {error.strerror}") from error
     except ParseError as error:
         raise UnreadableError(Cause.UNKNOWN_FORMAT, f"/sys/kernel/btf/vmlinux: {error}") from error
-
-
-def _boot_id(root: Path) -> str:
-    try:
-        return (root / "proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""  # then nothing is cached
 
 
 def _load(stored: dict[str, Any], boot: str) -> Layout:

@@ -19,6 +19,7 @@ from kdumphpd.load import loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
 from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, run_in_unit
+from kdumphpd.sysfs import boot_id
 
 log = journal.logger()
 
@@ -33,7 +34,6 @@ PROGRAMS = (KEXEC, "/usr/sbin/kexec")  # by which loaders start it
 # A recipe's exit status where the loader has no way to say what it would load: EX_USAGE of sysexits.h.
 CANNOT_BE_ASKED = 64
 
-BOOT_ID = "proc/sys/kernel/random/boot_id"
 PATTERN = frozenset("*?[")
 MAX_CALLS = 1 << 20  # bytes
 MAX_KEPT = 1 << 20  # bytes
@@ -147,12 +147,12 @@ def made(root: Path, recipe: Recipe, command: KexecCommand, inputs: Inputs) -> R
                 f"`{recipe.name or ' '.join(recipe.argv[:2])}` would load {path}, which is not there: build it again"
             )
     loader = (*recipe.argv, *recipe.properties)
-    return Recording(command, {**inputs, **files}, _boot_id(root), loader)
+    return Recording(command, {**inputs, **files}, boot_id(root), loader)
 
 
 def is_fresh(root: Path, recipe: Recipe, recording: Recording) -> bool:
     """Whether the loader would name the same command again: this boot, and nothing that it read has changed."""
-    if recording.boot_id != _boot_id(root):
+    if recording.boot_id != boot_id(root):
         return False
     if recording.loader and recording.loader != (*recipe.argv, *recipe.properties):
         return False
@@ -245,13 +245,6 @@ def last_load(data: bytes) -> KexecCommand | None:
         with contextlib.suppress(ValueError):  # it does something else
             found = parse([KEXEC, *arguments])
     return found
-
-
-def _boot_id(root: Path) -> str:
-    try:
-        return (root / BOOT_ID).read_text().strip()
-    except OSError:
-        return ""
 
 
 def load_kept(root: Path, path: str) -> Recording | None:

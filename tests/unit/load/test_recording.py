@@ -13,7 +13,6 @@ from kdumphpd.load import recording as recording_module
 from kdumphpd.load.command import parse
 from kdumphpd.load.files import identity
 from kdumphpd.load.recording import (
-    BOOT_ID,
     CALLS,
     CANNOT_BE_ASKED,
     FOLDER,
@@ -32,6 +31,7 @@ from kdumphpd.load.recording import (
     record,
 )
 from kdumphpd.load.run import LoadFailed
+from kdumphpd.sysfs import BOOT_ID
 from tests.unit.load.transient import install, put
 
 LOAD = ["-p", "--append=quiet", "--initrd=/boot/initrd", "/boot/vmlinuz"]
