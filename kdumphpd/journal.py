@@ -31,6 +31,10 @@ Send = Callable[[str, str, Mapping[str, Any]], None]
 class Logger:
     """Sends each message to wherever configure() has directed all of them."""
 
+    def say(self, level: str, message: str, **keywords: Any) -> None:
+        """`level`: a key of PRIORITIES."""
+        _send(level, message, keywords)
+
     def error(self, message: str, **keywords: Any) -> None:
         _send("error", message, keywords)
 

@@ -89,6 +89,14 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """All loads of ours in this boot, whoever asked for them."""
+
+    reloads: int = 0
+    unprotected: float = 0.0  # seconds without an image in them
+
+
+@dataclass(frozen=True)
 class Result:
     """How it ended. Times are in seconds."""
 
@@ -106,6 +114,7 @@ class Result:
     known: bool = False  # the same failure was reported before
     kernel_updates: bool = False  # the kernel updates the loaded image by itself from now on
     settings: Settings | None = None
+    totals: Totals | None = None  # with this one
 
 
 KINDS: dict[str, type[Progress] | type[Result]] = {"progress": Progress, "result": Result}

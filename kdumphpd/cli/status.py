@@ -75,7 +75,7 @@ def lines(found: Facts, health: Health) -> Iterable[Line]:
         return
     says = "" if health.why else f": {listener.status}"
     yield field("kdumphpd", f"running since {when(listener.started)}{says}")
-    yield from _open(listener)
+    yield from _open(listener, health.why)
     yield from _done(listener)
 
 
@@ -114,8 +114,8 @@ def _by_kernel(found: Facts, subsystem: Subsystem) -> str:
     return "this kernel can update an image, but may not touch this one; kdumphpd reloads it"
 
 
-def _open(listener: State) -> Iterable[Line]:
-    """What is not finished."""
+def _open(listener: State, said: str) -> Iterable[Line]:
+    """What is not finished. `said`: what stands above already."""
     if listener.pending:
         yield field("pending", "a reload has begun and not ended with an image")
     if listener.deferred_until:
@@ -124,21 +124,22 @@ def _open(listener: State) -> Iterable[Line]:
         yield field("burst", "uevents have arrived that are not handled yet")
     if listener.asking:
         yield field("asking", "the helper is at work")
-    if listener.failure:
+    if listener.failure and listener.failure not in said:
         yield field("failure", listener.failure)
     if not listener.receiving:
         yield field("uevents", "not received: the socket cannot be opened")
 
 
 def _done(listener: State) -> Iterable[Line]:
-    """The last of everything, and totals since the listener's start."""
+    """The last of everything, and totals since the listener's start. What has failed stands above."""
     if check := listener.last_check:
-        yield field(
-            "last check", f"{when(check.when)}: {check.outcome}{f' ({check.detail})' if check.detail else ''}"
-        )
+        detail = "" if listener.failure and check.detail == listener.failure else check.detail
+        yield field("last check", f"{when(check.when)}: {check.outcome}{f' ({detail})' if detail else ''}")
     if burst := listener.last_burst:
         stale = f" (stale for {burst.stale:.1f} s)" if burst.stale else ""
-        yield field("last burst", f"{when(burst.ended)}: {burst.sentence}{stale}")
+        failure = f": {listener.failure}"
+        sentence = burst.sentence.replace(failure, " (see above)") if listener.failure else burst.sentence
+        yield field("last burst", f"{when(burst.ended)}: {sentence}{stale}")
     synthetic, overflows = listener.synthetic, _count(listener.overflows, "overflow")
     yield field("totals", f"{_count(listener.events, 'uevent')} ({synthetic} synthetic besides, {overflows})")
     handled, answered = _count(listener.bursts, "burst"), _count(listener.checks, "request")

@@ -82,6 +82,10 @@ class Record:
     # crash_dm_crypt_keys/reuse was switched on by a load that has not ended.
     keys_reused: bool = False
 
+    # All loads of ours in this boot, whoever asked for them, and the seconds without an image in them.
+    reloads: int = 0
+    unprotected_total: float = 0.0
+
     # Device, inode, size and times of kernel and initrd at the last load that worked, by path.
     files: dict[str, list[int]] = field(default_factory=dict)
 

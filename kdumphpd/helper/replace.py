@@ -244,6 +244,7 @@ def _conclude(
     armed = system.is_loaded()
     record.pending = None if armed else record.pending
     record.ended, record.unprotected = system.now(), meter.unprotected
+    record.unprotected_total += meter.unprotected
     record.ineffective = sorted({*record.ineffective, *done.ineffective})
     seen = done.observed
     if seen is not None and decision.reason in IMPROVEMENTS:
@@ -256,6 +257,7 @@ def _conclude(
             outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
             return _measured(meter, _not_improved(outcome, detail))
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
+    record.reloads += done.method is not None
     record.method, record.image = done.method.kind if done.method else "", seen.identity
     record.machine, record.files = machine, done.files or record.files
     record.overtaken = not seen.readable and machine is not None and changed_since(machine, seen) is not None

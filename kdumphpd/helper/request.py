@@ -33,6 +33,7 @@ from kdumphpd.protocol import (
     Request,
     Result,
     Settings,
+    Totals,
     decode_request,
     encode,
 )
@@ -105,7 +106,8 @@ def locked(request: Request, client: socket.socket, root: Path) -> Result:
         send(client, Progress(step))
 
     result = serve(request, system.RealSystem(root, config), known, config, say)
-    return replace(result, pending=known.pending is not None, settings=settings(config))
+    totals = Totals(known.reloads, known.unprotected_total)
+    return replace(result, pending=known.pending is not None, settings=settings(config), totals=totals)
 
 
 def configured(root: Path) -> Result:

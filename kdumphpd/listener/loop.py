@@ -17,7 +17,7 @@ from kdumphpd.listener.receive import Lost, Monitor
 from kdumphpd.listener.schedule import FINE, Ask, Schedule
 from kdumphpd.listener.tally import Tally
 from kdumphpd.messages import MessageId
-from kdumphpd.protocol import Outcome, Request, Result
+from kdumphpd.protocol import Outcome, Request, Result, Totals
 from kdumphpd.runtime import reload_pending
 from kdumphpd.state import LastCheck, State
 from kdumphpd.sysfs import block_size
@@ -25,9 +25,6 @@ from kdumphpd.sysfs import block_size
 log = journal.logger()
 
 REOPEN_PAUSE = 1.0  # seconds before the uevent socket is opened again after it failed
-
-# The image is right and nobody had to do anything about it.
-RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
 
 
 class Loop:
@@ -203,6 +200,7 @@ class Loop:
             return
         self.state.loaded = result.armed
         self._schedule.set_pending(result.pending and not result.armed, now)
+        self._report_others(self._tally.others(result))
         self._tally.answered(result, ask.burst.opened if ask.burst else None, now)
         if ask.routine and not self._schedule.open_burst:
             # It takes the kexec lock, and the kernel updates no image while that is held: not amid a burst.
@@ -242,17 +240,23 @@ class Loop:
         wrong = result.outcome not in FINE
         retried = self._again() if wrong and result.outcome is not Outcome.DEFERRED else ""
         stale = 0.0
-        if ask.burst is not None and result.outcome not in RIGHT:
+        if ask.burst is not None and result.outcome not in report.RIGHT:
             stale = time.monotonic() - ask.burst.opened
-        say = log.info
-        if result.outcome is Outcome.DEFERRED or result.outcome is Outcome.UNSAFE:
-            say = log.warning
-        elif wrong:
-            say = log.notice if result.known else log.error
-        elif ask.routine and result.outcome in RIGHT:
-            say = log.debug
-        say(f"{sentence}{retried}", id=message_id, **report.fields(ask, result, time.monotonic()))
+        journal_fields = report.fields(ask, result, time.monotonic())
+        log.say(report.level(ask, result), f"{sentence}{retried}", id=message_id, **journal_fields)
         report.count(self.state, ask, result, f"{sentence}{retried}", stale)
+
+    def _report_others(self, done: Totals) -> None:
+        """Reloads that somebody else asked the helper for."""
+        if done.reloads:
+            log.info(
+                report.by_others(done),
+                id=MessageId.RELOADED,
+                outcome=Outcome.RELOADED,
+                unprotected=done.unprotected,
+            )
+            self.state.reloads += done.reloads
+            self.state.unprotected += done.unprotected
 
     def _happened(self, ask: Ask) -> str:
         return report.what_happened(ask, block_size(self._root))

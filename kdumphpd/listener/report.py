@@ -7,8 +7,20 @@ from kdumphpd.ids import IdSet
 from kdumphpd.listener.coalesce import Burst
 from kdumphpd.listener.schedule import FINE, Ask
 from kdumphpd.messages import NOT_LOADED, size
-from kdumphpd.protocol import Outcome, Result
+from kdumphpd.protocol import Outcome, Result, Totals
 from kdumphpd.state import Condition, LastBurst, State
+
+# The image is right and nobody had to do anything about it.
+RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
+
+
+def level(ask: Ask, result: Result) -> str:
+    """How important an answer is."""
+    if result.outcome is Outcome.DEFERRED or result.outcome is Outcome.UNSAFE:
+        return "warning"
+    if result.outcome not in FINE:
+        return "notice" if result.known else "error"
+    return "debug" if ask.routine and result.outcome in RIGHT else "info"
 
 
 def what_happened(ask: Ask, block_bytes: int | None) -> str:
@@ -86,6 +98,15 @@ def fields(ask: Ask, result: Result | None, now: float) -> dict[str, object]:
             "unprotected": result.unprotected,
         }
     return {key: value for key, value in found.items() if str(value)}
+
+
+def by_others(done: Totals) -> str:
+    """Reloads by the helper that the listener did not ask for, or has had no answer to."""
+    times = f" {done.reloads} times" if done.reloads > 1 else ""
+    return (
+        f"the kdump image was reloaded{times} by kdumphpctl rearm, or by a helper that was killed before its answer "
+        f"(unprotected for {done.unprotected:.2f} s)"
+    )
 
 
 def count(state: State, ask: Ask, result: Result, sentence: str, stale: float) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from kdumphpd.kernel.crash_hotplug import Subsystem
-from kdumphpd.protocol import Outcome, Reason, Result
+from kdumphpd.protocol import Outcome, Reason, Result, Totals
 from kdumphpd.state import Condition, State
 
 # Seconds. A kexec straight over the old image takes tens of milliseconds, a distribution's own reload seconds.
@@ -63,6 +63,7 @@ class Tally:
         self.stale = Spent(STALE_BOUNDS)
         self.seen: tuple[Condition, bool | None] | None = None  # the condition, and whether an image is loaded
         self.crashkernel: int | None = None  # bytes that are reserved for the image; None: not known
+        self._totals: Totals | None = None  # the helper's, at its last answer
 
     def answered(self, result: Result, opened: float | None, now: float) -> None:
         """The helper has answered. `opened`: when the burst began that it was asked about."""
@@ -78,6 +79,20 @@ class Tally:
             self.unprotected.begin(now - result.unprotected)
         elif result.unprotected and self.unprotected.since is None:
             self.unprotected.add(result.unprotected)
+
+    def others(self, result: Result) -> Totals:
+        """Count what was reloaded since the last answer by other requests than that of `result`."""
+        before, self._totals = self._totals, result.totals or self._totals
+        if before is None or result.totals is None:
+            return Totals()
+        found = Totals(
+            max(0, result.totals.reloads - before.reloads - bool(result.method)),
+            max(0.0, result.totals.unprotected - before.unprotected - result.unprotected),
+        )
+        self.reloads[str(Outcome.RELOADED)] += found.reloads
+        if found.reloads and self.unprotected.since is None:
+            self.unprotected.add(found.unprotected)
+        return found
 
     def saw(self, state: State, now: float) -> bool:
         """Take note of how things stand; whether a panic would leave something else behind than before."""

@@ -5,12 +5,12 @@ Times are those of an emulated machine, so only what stands side by side can be 
 """
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from kdumphpd.config import EventsConfig
 from tests.bench.figure import Figure
 from tests.vm import inside, kdump, payload, snapshot
 from tests.vm.guests import GUESTS
@@ -109,25 +109,47 @@ def _burst(blocks: int) -> Iterator[Figure]:
             machine.run("echo online_movable > /sys/devices/system/memory/auto_online_blocks")
             prepare(machine)
             cpu = _cpu_seconds(machine)
-            began = time.monotonic()
             with inside.sampling(machine) as sampled:
-                machine.add_memory(128 * blocks)
-                machine.wait_until(DESCRIBES, timeout=1200)
-                stale = time.monotonic() - began
-                machine.wait_until(QUIET, timeout=1200)
+                began = _uptime(machine)
+                kdump.grow(machine, 128 * blocks)
+                # It is not looked at meanwhile: the guest has one CPU, and looking would cost more than all the rest.
+                machine.wait_until(QUIET, timeout=1800)
             spent = _cpu_seconds(machine) - cpu
+            machine.run(DESCRIBES)
             name, what = f"burst_{blocks}_{who}", f"burst of {blocks} blocks, {who}"
             yield Figure(f"{name}_reloads", sampled.gaps, "", f"{what}: reloads")
             yield Figure(f"{name}_unprotected", sampled.unprotected * 1000, "ms", f"{what}: without an image")
-            yield Figure(f"{name}_stale", stale * 1000, "ms", f"{what}: until the image was right")
+            stale = sampled.loaded - began
+            yield Figure(f"{name}_stale", stale * 1000, "ms", f"{what}: from plugging it until the image was right")
             yield Figure(f"{name}_cpu", spent * 1000, "ms", f"{what}: CPU time of the guest until all was over")
+            if who == "ours":
+                yield from _latency(machine, name, what)
+
+
+def _latency(machine: Machine, name: str, what: str) -> Iterator[Figure]:
+    """From the last uevent on, by the listener's own account."""
+    (entry,) = kdump.reloads(machine)[-1:]
+    elapsed, duration, seconds = (float(entry[f"KDUMPHPD_{key}"]) for key in ("ELAPSED", "DURATION", "SECONDS"))
+    after = elapsed - duration
+    times = (after - SETTLE_TIME) / seconds
+    text = f"{what}: from the last uevent to the report, the settle time of {SETTLE_TIME:g} s and {times:.1f} × kexec"
+    yield Figure(f"{name}_after_last_uevent", after * 1000, "ms", text)
 
 
 # What the distributions load is unsafe, and describes the machine all the same.
 DESCRIBES = "kdumphpctl verify | grep -qE '^(current|unsafe)'"
 
-# Nobody loads, or is about to.
-QUIET = "udevadm settle --timeout=60; sleep 5; ! pgrep -x 'kexec|kdump-config|throttler|sleep' >/dev/null"
+# Nobody loads, or is about to: all blocks are there, and for some seconds nobody was seen at work.
+QUIET = """(
+udevadm settle --timeout=60
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 1
+    pgrep -x 'kexec|kdump-config|throttler|helper' >/dev/null && exit 1
+done
+true
+)"""
+
+SETTLE_TIME = EventsConfig().settle_time  # seconds
 
 
 def _ours(machine: Machine) -> None:
@@ -149,6 +171,11 @@ def _throttled(machine: Machine) -> None:
     machine.write_file("/run/udev/rules.d/98-throttled.rules", THROTTLED_RULE)
     machine.run("udevadm control --reload")
     kdump.load(machine, "-c")
+
+
+def _uptime(machine: Machine) -> float:
+    """Seconds since the guest's boot."""
+    return float(machine.read_file("/proc/uptime").split()[0])
 
 
 def _cpu_seconds(machine: Machine) -> float:

@@ -12,6 +12,7 @@ from kdumphpd.protocol import (
     Request,
     Result,
     Settings,
+    Totals,
     decode,
     decode_request,
     encode,
@@ -31,6 +32,7 @@ def test_a_result_arrives_as_it_was_sent() -> None:
         wait=3.0,
         kernel_updates=True,
         settings=Settings(settle_time=1.0, max_delay=10.0, interval=3600.0, patience=60.0),
+        totals=Totals(reloads=3, unprotected=0.5),
     )
     assert decode(encode(result)) == result
 

@@ -3,8 +3,8 @@
 
     guest_sampler INTERVAL
 
-Samples crash_loaded every INTERVAL seconds until SIGTERM, then prints {"seconds", "unprotected", "gaps"}. Standard
-library only: see inside.py.
+Samples crash_loaded every INTERVAL seconds until SIGTERM, then prints {"seconds", "unprotected", "gaps", "loaded"}.
+Standard library only: see inside.py.
 """
 
 import contextlib
@@ -26,6 +26,11 @@ def is_loaded(descriptor: int) -> bool:
     return os.pread(descriptor, 1, 0) == b"1"
 
 
+def uptime() -> float:
+    """As /proc/uptime has it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def go_first() -> None:
     """Run before everything else: a sample that comes late is none."""
     with contextlib.suppress(PermissionError):
@@ -43,7 +48,7 @@ def main(interval: float) -> None:
     go_first()
     descriptor = open_loaded()
     began = since = time.monotonic()
-    unprotected, gaps, armed = 0.0, 0, True
+    unprotected, gaps, armed, loaded = 0.0, 0, True, 0.0
     while not stopped:
         time.sleep(interval)
         if is_loaded(descriptor) is armed:
@@ -53,8 +58,10 @@ def main(interval: float) -> None:
             since, gaps = now, gaps + 1
         else:
             unprotected += now - since
+            loaded = uptime()
         armed = not armed
-    print(json.dumps({"seconds": time.monotonic() - began, "unprotected": unprotected, "gaps": gaps}))
+    seen = {"seconds": time.monotonic() - began, "unprotected": unprotected, "gaps": gaps, "loaded": loaded}
+    print(json.dumps(seen))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Sampled:
     seconds: float = 0.0
     unprotected: float = 0.0
     gaps: int = 0
+    loaded: float = 0.0  # when the last gap ended, by the guest's /proc/uptime
 
     @property
     def share(self) -> float:

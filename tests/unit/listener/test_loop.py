@@ -3,17 +3,18 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kdumphpd import state
+from kdumphpd import journal, state
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.listener import loop as loop_module
 from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.loop import Loop
 from kdumphpd.listener.receive import Lost
-from kdumphpd.protocol import Outcome, Progress, Reason, Result, Settings, encode
+from kdumphpd.protocol import Outcome, Progress, Reason, Result, Settings, Totals, encode
 from kdumphpd.runtime import RECORD, SOCKET, STATE
 from kdumphpd.state import State
 from tests.unit.trees import CRASH_LOADED, kernel, put
@@ -129,6 +130,18 @@ def test_a_burst_is_in_the_state_from_its_first_event_on(listener: Listener) -> 
     assert (now.burst, now.bursts, now.events) == (False, 1, 8)
     assert now.last_burst is not None
     assert now.last_burst.sentence.endswith(": the kernel updated the kdump image")
+
+
+def test_a_reload_that_an_operator_asked_for_is_counted_and_said(listener: Listener) -> None:
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "_send", lambda level, message, keywords: said.append(f"{level}: {message}"))
+        for totals in (Totals(3, 1.0), Totals(5, 1.25)):
+            listener.monitor.send(*DIMM)
+            listener.answer(replace(CURRENT, totals=totals))
+    assert said[1].startswith("info: the kdump image was reloaded 2 times by kdumphpctl rearm")
+    assert said[1].endswith("(unprotected for 0.25 s)")
+    assert (listener.state.reloads, listener.state.unprotected) == (2, 0.25)
 
 
 def test_a_failure_is_red_and_green_after_it_was_fixed(listener: Listener) -> None:

@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from kdumphpd.listener.tally import Spent, Tally
-from kdumphpd.protocol import Outcome, Reason, Result
+from kdumphpd.protocol import Outcome, Reason, Result, Totals
 from kdumphpd.state import Condition, State
 
 FINE = State(0, "", healthy=True, loaded=True, condition=Condition.ARMED)
@@ -58,6 +58,22 @@ def test_a_reload_of_an_image_that_described_the_machine_is_no_stale_time() -> N
     tally.answered(replace(RELOADED, reason=Reason.NOT_UPDATABLE), opened=1.0, now=9.0)
     tally.saw(FINE, 9.0)
     assert tally.stale.total(9.0) == 0.0
+
+
+def test_reloads_that_others_asked_for_are_counted() -> None:
+    tally = Tally()
+    assert tally.others(replace(RELOADED, totals=Totals(4, 1.0))) == Totals(), "what was before is not ours to count"
+    assert tally.others(replace(RELOADED, totals=Totals(5, 1.2))) == Totals()
+    assert tally.reloads["reloaded"] == 0, "answered() counts its own"
+
+    current = Result(Outcome.CURRENT, armed=True, totals=Totals(7, 1.5))
+    found = tally.others(current)
+    assert (found.reloads, round(found.unprotected, 3)) == (2, 0.3)
+    assert tally.reloads["reloaded"] == 2
+    assert round(tally.unprotected.closed, 3) == 0.3
+
+    assert tally.others(Result(Outcome.BUSY)) == Totals(), "it does not say"
+    assert tally.others(replace(current, totals=Totals(0, 0.0))) == Totals(), "the record was lost"
 
 
 def test_a_span_counts_in_the_first_bucket_that_holds_it() -> None:
