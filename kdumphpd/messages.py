@@ -34,7 +34,7 @@ BECAUSE = {
     Reason.KERNEL_ERROR: "the kernel failed to update it",
 }
 
-NOT_LOADED = "no kdump image is loaded (kdump is stopped or not set up): nothing to update"
+NOT_LOADED = "no kdump image is loaded (it was unloaded, or kdump is stopped or not set up): nothing to update"
 
 
 def size(count: int) -> str:

@@ -22,7 +22,7 @@ LOST = "1 GiB (0x100000000-0x13fffffff) is missing from the elfcorehdr"
         (
             Result(Outcome.NOT_LOADED),
             True,
-            "no kdump image is loaded (kdump is stopped or not set up): nothing to update",
+            "no kdump image is loaded (it was unloaded, or kdump is stopped or not set up): nothing to update",
         ),
         (
             Result(

@@ -136,7 +136,7 @@ def unloaded(root: Path) -> Units:
         loaded=False,
         condition=Condition.NOT_LOADED,
         since=START + 7200,
-        status="No kdump image is loaded (kdump is stopped or not set up)",
+        status="No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)",
     )
     return _units()
 

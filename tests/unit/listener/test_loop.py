@@ -193,7 +193,9 @@ def test_an_image_that_the_operator_unloaded_is_no_request(listener: Listener) -
             listener.answer(Result(Outcome.NOT_LOADED))
         listener.turn_until(lambda burst=burst: listener.state.bursts == burst)  # type: ignore[misc]
         assert listener.state.healthy
-        assert listener.state.status == "No kdump image is loaded (kdump is stopped or not set up)"
+        assert (
+            listener.state.status == "No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)"
+        )
         assert listener.state.checks == 2
 
 
