@@ -14,6 +14,7 @@ class MessageId(StrEnum):
     IMAGE_CURRENT = "60f3d79bc8ca4f2ab0ccfa20d380daac"
     RELOADED = "f037f8dea07e42d1bb5801503198c76e"
     NOT_LOADED = "a0eee692a98d42cc834ce90c2d68103d"
+    MISSING = "9006ffb68a2640f88f6c50ab853e22b1"
     DEFERRED = "0c6964edb0c2456ba1a77b4adb4663d7"
     RELOAD_FAILED = "668b561908d34ad2a77fd9db89a97c9a"
     UNSAFE = "e3ba9937d24a435a873e7eb9254e6817"
@@ -53,6 +54,8 @@ def what_was_done(result: Result, *, changed: bool = True) -> tuple[MessageId, s
             return _left_as_it_is(result, changed=changed)
         case Outcome.NOT_LOADED:
             return MessageId.NOT_LOADED, f"{NOT_LOADED}; {result.detail}" if result.detail else NOT_LOADED
+        case Outcome.MISSING:
+            return MessageId.MISSING, f"UNPROTECTED: no kdump image is loaded: {result.detail}"
         case Outcome.RELOADED:
             return MessageId.RELOADED, f"{reloaded(result)}{updates(result)}"
         case Outcome.DEFERRED:

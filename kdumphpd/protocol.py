@@ -42,7 +42,8 @@ FOR_ROOT = frozenset({Request.REARM, Request.REARM_NOW})
 
 
 class Outcome(StrEnum):
-    NOT_LOADED = "not-loaded"
+    NOT_LOADED = "not-loaded"  # as the operator wishes, as far as anybody says
+    MISSING = "missing"  # not loaded although the distribution's unit wants one: for an operator to load, not for us
     CURRENT = "current"  # read and right, or unchanged since it was loaded: nothing was done
     UNVERIFIED = "unverified"  # not read; the kernel reports that it updates the image
     STALE = "stale"  # still wrong after a reload

@@ -100,7 +100,7 @@ def write(root: Path, state: State) -> None:
 def _announce(path: Path, text: str) -> None:
     """Write the condition where it has changed: systemd watches the file (kdumphpd-check.path)."""
     try:
-        if path.read_text() == text:
+        if path.read_bytes() == text.encode():
             return
     except FileNotFoundError:
         pass

@@ -40,6 +40,7 @@ KINDS = {
     MessageId.IMAGE_CURRENT: "current",
     MessageId.RELOADED: "reloaded",
     MessageId.NOT_LOADED: "not loaded",
+    MessageId.MISSING: "missing",
     MessageId.DEFERRED: "deferred",
     MessageId.RELOAD_FAILED: "failed",
     MessageId.UNSAFE: "unsafe",

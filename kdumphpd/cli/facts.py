@@ -17,14 +17,18 @@ from kdumphpd.kernel.crash_hotplug import ATTRIBUTE, Subsystem
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_attribute
+from kdumphpd.use_kdump import is_switched_off
 
 OURS = "kdumphpd.service"
 LOADERS = ("kdump-tools.service", "kdump.service", "kdump-early.service")
-"""The distributions' units whose being active is the operator's wish for an image."""
+"""The distributions' units that load an image; see Facts.wishes."""
+
+EARLIER = "kdump-early.service"
+"""openSUSE's, which loads before kdump.service does, and stays active when that is stopped."""
 
 INVOCATIONS = "run/systemd/units/invocation:"
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NRestarts")
+PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NRestarts", "ActiveExitTimestampMonotonic")
 LIMIT = 10.0  # seconds, for a systemd that is busy
 
 Units = Mapping[str, Mapping[str, str]]
@@ -54,6 +58,15 @@ class Facts:
     updates: Mapping[str, bool] = field(default_factory=dict)  # subsystem → this kernel can update an image for it
     crashkernel: bool = True  # the kernel was booted with a reservation, as far as its command line says
     units: Units | None = None  # None: not asked, or systemd did not answer
+    switched_off: bool = False  # kdump-tools.service is active whatever it does, and does nothing
+
+    @property
+    def wishes(self) -> Units:
+        """The units whose being active is the operator's wish for an image."""
+        found = {unit: self.units[unit] for unit in LOADERS if unit in (self.units or {})} if self.units else {}
+        if self.switched_off:
+            found.pop("kdump-tools.service", None)
+        return {unit: state for unit, state in found.items() if unit != EARLIER} or found
 
 
 def read(root: Path, units: Units | None = None) -> Facts:
@@ -75,6 +88,7 @@ def read(root: Path, units: Units | None = None) -> Facts:
         updates={subsystem: (root / ATTRIBUTE.format(subsystem)).exists() for subsystem in Subsystem},
         crashkernel=_has_reservation(root),
         units=units,
+        switched_off=is_switched_off(root),
     )
 
 

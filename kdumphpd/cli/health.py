@@ -6,7 +6,10 @@ from enum import StrEnum
 
 from kdumphpd.cli import exits
 from kdumphpd.cli.facts import LOADERS, OURS, Facts, Units
+from kdumphpd.protocol import Outcome
 from kdumphpd.state import State
+
+LONGEST_START = 30.0  # seconds between the end of one kdumphpd and the next one's word
 
 AT_WORK = frozenset({"activating", "deactivating", "reloading", "refreshing"})
 
@@ -41,11 +44,14 @@ def judge(facts: Facts) -> Health:
 def _loaded(facts: Facts) -> Health:
     listener = facts.listener
     if listener is None:
+        runs = (facts.units or {}).get(OURS, {}).get("ActiveState") == "active"
         return Health(
             Protection.UNKNOWN,
             exits.UNKNOWN,
-            "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date",
-            hint="systemctl start kdumphpd",
+            "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date"
+            if not runs
+            else f"an image is loaded, but kdumphpd does not say how it is: {facts.absence}",
+            hint=f"systemctl {'restart' if runs else 'start'} kdumphpd",
         )
     if not listener.healthy:
         return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener))
@@ -58,6 +64,8 @@ def _remedy(listener: State) -> str:
     """What to do about an image that is wrong."""
     if not listener.receiving:
         return "systemctl restart kdumphpd"
+    if listener.last_check and listener.last_check.outcome == Outcome.MISSING:
+        return "restart the distribution's kdump service, or stop it where no image is meant to be loaded"
     if listener.deferred_until:
         return "wait, or kdumphpctl rearm --now"
     return "fix what it names, then kdumphpctl rearm; kdumphpctl doctor looks at everything"
@@ -69,18 +77,21 @@ def _not_loaded(facts: Facts) -> Health:
     asking = listener is not None and listener.asking
     if (facts.last_load and facts.last_load.pending) or (listener and listener.pending):
         why = "kdumphpd has taken the image down for a reload, and "
-        if asking:
-            return Health(Protection.NO, exits.WRONG, f"{why}is loading another", passing=True)
         what = listener.failure if listener else ""
+        if asking or not what:  # an operator's rearm is not the listener's business
+            return Health(Protection.NO, exits.WRONG, f"{why}is loading another", passing=True)
         return Health(
             Protection.NO,
             exits.WRONG,
-            f"{why}could not load another{f': {what}' if what else ''}",
+            f"{why}could not load another: {what}",
             hint="fix what the journal says (journalctl -u 'kdumphpd*'), then kdumphpctl rearm",
         )
-    if listener is not None and not listener.healthy:
+    # What wants an image is systemd's to say, and it says it now.
+    check = listener.last_check if listener else None
+    missing = check is not None and check.outcome == Outcome.MISSING and facts.units is not None
+    if listener is not None and not listener.healthy and not missing:
         return Health(Protection.NO, exits.WRONG, listener.status, hint=_remedy(listener), passing=asking)
-    if (wish := _wish(facts.units)) is not None:
+    if (wish := _wish(facts.wishes)) is not None:
         return wish
     if not facts.crashkernel:
         why = "no memory is reserved for an image: the kernel was booted without crashkernel="
@@ -95,10 +106,10 @@ def _unwanted(facts: Facts) -> int:
     return exits.UNKNOWN if facts.listener is None else exits.NOT_LOADED
 
 
-def _wish(units: Units | None) -> Health | None:
+def _wish(units: Units) -> Health | None:
     """A unit of the distribution's that wants an image where none is; None for none, or where that is not known."""
-    for unit in LOADERS:
-        state = (units or {}).get(unit, {}).get("ActiveState")
+    for unit, properties in units.items():
+        state = properties.get("ActiveState")
         if state in AT_WORK:
             return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
         if state == "active":
@@ -114,8 +125,15 @@ def _installed(units: Units | None) -> str:
     return next((unit for unit in LOADERS if unit in (units or {})), LOADERS[0])
 
 
-def is_starting(units: Units | None) -> bool:
-    """Whether systemd is about to have kdumphpd running again, and has not tried that for the third time in a row."""
+def is_starting(units: Units | None, now: float) -> bool:
+    """Whether systemd is about to have kdumphpd running again, and has not tried that for long.
+
+    `now`: seconds of the monotonic clock, as systemd counts them.
+    """
     ours = (units or {}).get(OURS, {})
-    restarts = ours.get("NRestarts", "")
-    return ours.get("ActiveState") in AT_WORK and not (restarts.isdecimal() and int(restarts) > 2)
+    if ours.get("ActiveState") not in AT_WORK:
+        return False
+    ran, restarts = ours.get("ActiveExitTimestampMonotonic", ""), ours.get("NRestarts", "")
+    if ran.isdecimal() and int(ran):
+        return now - int(ran) / 1e6 < LONGEST_START
+    return not (restarts.isdecimal() and int(restarts) > 2)  # it has never run in this boot

@@ -26,6 +26,7 @@ TONES = {
     "stale": Tone.DOUBTFUL,
     "refused": Tone.DOUBTFUL,
     "failed": Tone.BAD,
+    "missing": Tone.BAD,
 }
 
 TIME = len("2026-01-01 00:00:00 ")

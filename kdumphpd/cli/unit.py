@@ -23,6 +23,8 @@ LIMIT = 90.0  # seconds, for one call of systemctl
 
 # For what passes by itself: a reload under way, a unit that is starting.
 LONGEST_PASSING = 60.0  # seconds
+# And for an image that somebody has unloaded, and may be about to load again: a `kdump-config reload` by hand.
+LONGEST_MISSING = 10.0  # seconds
 PAUSE = 1.0  # seconds
 
 
@@ -64,11 +66,13 @@ def _condition(root: Path) -> bytes:
 
 def bring_up_to_date(root: Path) -> int:
     """Look until what there is does not pass by itself, and act on it; the exit status."""
-    end = time.monotonic() + LONGEST_PASSING
+    end, missing = time.monotonic() + LONGEST_PASSING, time.monotonic() + LONGEST_MISSING
     while (units := ask_systemd((OURS, UNIT, *facts.LOADERS))) is not None:
         found = facts.read(root, units)
-        if not is_passing(found, units) or time.monotonic() >= end:
-            return _act(decide(found, units))
+        now = time.monotonic()
+        passing = now < end if is_passing(found, units) else now < missing and is_missing(found)
+        if not passing:
+            return _act(decide(found, units, now))
         time.sleep(PAUSE)
     # sd-daemon(3): the unit keeps what is less than a notice out of the journal.
     print("<4>systemd does not answer; trying again in a minute", file=sys.stderr)
@@ -91,13 +95,18 @@ def is_passing(found: Facts, units: Units) -> bool:
     return judge(found).passing or dying or units.get(UNIT, {}).get("ActiveState") in AT_WORK
 
 
-def decide(found: Facts, units: Units) -> Verb | None:
-    """What the unit needs, None for nothing. Pure."""
+def is_missing(found: Facts) -> bool:
+    """Whether no image is loaded where one is wanted. Pure."""
+    return not found.loaded and judge(found).exit == exits.WRONG
+
+
+def decide(found: Facts, units: Units, now_s: float) -> Verb | None:
+    """What the unit needs, None for nothing. Pure. `now_s`: seconds of the monotonic clock."""
     now = units.get(UNIT, {}).get("ActiveState", "inactive")
     if units.get(OURS, {}).get("ActiveState") in ("inactive", None):
         # The operator has stopped kdumphpd, and the distribution's rule stands in for it: that is nobody's failure.
         return {"failed": Verb.RESET, "active": Verb.STOP}.get(now)
-    if found.listener is None and found.loaded and is_starting(units):
+    if found.listener is None and found.loaded and is_starting(units, now_s):
         return None  # its first word will have us look again
     wanted = "active" if judge(found).exit in (exits.ARMED, exits.NOT_LOADED) else "failed"
     return None if now == wanted else Verb.RESTART

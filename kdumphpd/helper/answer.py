@@ -28,8 +28,10 @@ def note(record: Record, observed: Observation, decision: Decision) -> None:
         record.unresolved = record.reported = ""
 
 
-def left_alone(decision: Decision, observed: Observation) -> Result:
-    """The answer where nothing was loaded."""
+def left_alone(decision: Decision, observed: Observation, wanting: str = "") -> Result:
+    """The answer where nothing was loaded. `wanting`: which unit of the distribution's wants an image, in words."""
+    if decision.action is Action.LEAVE_ALONE and wanting:
+        return Result(Outcome.MISSING, reason=decision.reason, detail=wanting)
     outcome = {
         Action.LEAVE_ALONE: Outcome.NOT_LOADED,
         Action.NOTHING: Outcome.UNVERIFIED if decision.reason is Reason.KERNEL_UPDATES else Outcome.CURRENT,

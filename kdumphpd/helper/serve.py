@@ -31,7 +31,8 @@ def serve(request: Request, system: ReloadOperations, record: Record, config: Co
     if decision.action is not Action.RELOAD:
         note(record, observed, decision)
         system.save(record)
-        return left_alone(decision, observed)
+        wanting = system.wanting() if decision.reason is Reason.NOT_LOADED else ""
+        return left_alone(decision, observed, wanting)
     wait = _wait(record, config, system.now())
     if observed.loaded and wait > 0 and request is not Request.REARM_NOW:
         return _deferred(system, record, observed, decision, wait)

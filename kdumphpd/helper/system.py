@@ -27,6 +27,7 @@ from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.load.unprotected import Meter
 from kdumphpd.runtime import RECORD
+from kdumphpd.use_kdump import is_switched_off
 
 log = journal.logger()
 
@@ -104,6 +105,16 @@ class RealSystem:
             return False
         before = tuple(UnitState(unit.name, unit.active, unit.enabled, "", "") for unit in pending.units)
         return units.was_stopped(before, units.read([unit.name for unit in pending.units]))
+
+    def wanting(self) -> str:
+        """Which unit of the distribution's wants an image that is not loaded, in words; empty for none."""
+        try:
+            loader = self.loader()
+        except LoadFailed:
+            return ""
+        if loader is LoaderChoice.KDUMP_TOOLS and is_switched_off(self.root):
+            return ""
+        return units.wanting(units.read(choose.units(loader)))
 
     def unload(self, loader: LoaderChoice) -> None:
         choose.unload(self.root, loader)

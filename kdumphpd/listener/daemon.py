@@ -21,6 +21,7 @@ log = journal.logger()
 EXIT_CONFIG = 78  # EX_CONFIG
 CONFIGURE_PATIENCE = 30.0  # seconds; less than WatchdogSec=
 LONGEST_TURN = 60.0  # seconds
+STORED = "FDNAME=uevents"
 STATUS_REFUSED = "The new configuration is in error and was not taken; see the journal"
 
 
@@ -31,7 +32,12 @@ def main() -> None:
         return
     from systemd import daemon as systemd
 
-    sys.exit(Daemon(Path("/"), systemd.notify).run())
+    def keep(descriptor: int) -> None:
+        """Leave the socket in systemd's care: a listener that is started again finds what has arrived meanwhile."""
+        systemd.notify(f"FDSTOREREMOVE=1\n{STORED}")
+        systemd.notify(f"FDSTORE=1\n{STORED}", fds=[descriptor])
+
+    sys.exit(Daemon(Path("/"), systemd.notify, keep).run())
 
 
 def _command_line() -> None:
@@ -52,11 +58,12 @@ def _command_line() -> None:
 
 
 class Daemon:
-    """`notify` is sd_notify(3)."""
+    """`notify` is sd_notify(3), `keep` what is done with the descriptor of each uevent socket."""
 
-    def __init__(self, root: Path, notify: Callable[[str], object]) -> None:
+    def __init__(self, root: Path, notify: Callable[[str], object], keep: Callable[[int], None]) -> None:
         self._root = root
         self._notify = notify
+        self._keep = keep
         self._signals: set[int] = set()
         self._pinged = 0.0
         limit = os.environ.get("WATCHDOG_USEC", "")
@@ -64,7 +71,7 @@ class Daemon:
 
     def run(self) -> int:
         """Listen until SIGTERM; the exit status."""
-        loop = Loop(self._root, self._notify, passed_socket())
+        loop = Loop(self._root, self._notify, passed_socket(), self._keep)
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)

@@ -12,10 +12,12 @@ from kdumphpd.client import HelperUnavailable
 from kdumphpd.kernel.loaded import reservation
 from kdumphpd.listener import report, watch
 from kdumphpd.listener.ask import Helper
+from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.publish import Publisher
-from kdumphpd.listener.receive import Lost, Monitor
-from kdumphpd.listener.schedule import FINE, Ask, Schedule
+from kdumphpd.listener.receive import Lost
+from kdumphpd.listener.schedule import FINE, REPLACED_DELAY, UNLOADED_DELAY, Ask, Schedule
 from kdumphpd.listener.tally import Tally
+from kdumphpd.listener.uevents import Uevents
 from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Outcome, Request, Result, Totals
 from kdumphpd.runtime import reload_pending
@@ -24,22 +26,25 @@ from kdumphpd.sysfs import block_size
 
 log = journal.logger()
 
-REOPEN_PAUSE = 1.0  # seconds before the uevent socket is opened again after it failed
-
 
 class Loop:
-    """`notify` is sd_notify: assignments such as STATUS=…, one a line. `passed`: see Monitor."""
+    """`notify` is sd_notify: assignments such as STATUS=…, one a line. `passed`: see Monitor; `keep`: see Daemon."""
 
-    def __init__(self, root: Path, notify: Callable[[str], object], passed: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        notify: Callable[[str], object],
+        passed: int | None = None,
+        keep: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._root = root
-        self._passed = passed
         self._schedule = Schedule()
         self._selector = selectors.DefaultSelector()
-        self._monitor: Monitor | None = None
+        self._uevents = Uevents(self._selector, self._heard, passed, keep)
         self._helper = Helper(root, self._selector, self)
-        self._marks = watch.read_marks(root)
+        self._watch = watch.Watch(root)
+        self._marks = self._watch.look()
         self._look_at = 0.0  # when the marks are read again
-        self._reopen_at: float | None = None
         self._tally = Tally()
         self._publisher = Publisher(root, notify, self._tally)
         self.state = State(started=time.time(), status="Checking the kdump image", healthy=True)
@@ -49,10 +54,7 @@ class Loop:
     def open(self) -> None:
         """Receive from now on. Raises OSError where uevents can't be had."""
         # First of all: what happens between the first check and this would be lost otherwise.
-        self._monitor = Monitor(passed=self._passed)
-        self._passed = None  # it is good for once: one that has failed is of no more use
-        self._selector.register(self._monitor, selectors.EVENT_READ, self._receive)
-        self.state.receiving, self.state.receive_buffer = True, self._monitor.receive_buffer
+        self._uevents.open()
 
     def start(self) -> None:
         self._schedule.start(time.monotonic())
@@ -68,7 +70,7 @@ class Loop:
         for key, _ in self._selector.select(self._timeout(longest)):
             key.data()
         now = time.monotonic()
-        self._retry_socket(now)
+        self._uevents.retry(now)
         self._look(now)
         self._give_up(now)
         while (ask := self._schedule.due(now)) is not None:
@@ -79,61 +81,28 @@ class Loop:
         self.publish()
 
     def close(self) -> None:
-        self._close_monitor()
+        self._uevents.close()
         self._helper.close()
         self._selector.close()
 
     def _timeout(self, longest: float) -> float:
-        moments = [self._look_at, *filter(None, (self._schedule.deadline(), self._reopen_at))]
+        moments = [self._look_at, *filter(None, (self._schedule.deadline(), self._uevents.reopen_at))]
         return max(0.0, min(longest, min(moments) - time.monotonic()))
 
     # --- uevents -------------------------------------------------------------------------------------------------
 
-    def _receive(self) -> None:
-        if self._monitor is None:
-            return
+    def _heard(self, item: Uevent | Lost) -> None:
         now = time.monotonic()
-        try:
-            batch = self._monitor.read()
-        except OSError as error:
-            log.error(f"the uevent socket failed: {error}; opening another one", id=MessageId.EVENTS_LOST)
-            self._close_monitor()
-            self._reopen_at = now
-            return
-        for item in batch:
-            if isinstance(item, Lost):
-                self._lost(item.why, now)
-            elif item.synthetic:
-                self.state.synthetic += 1
-            else:
-                counts = self._schedule.uevent(item, now)
-                self.state.events += counts
-                self._tally.events[item.subsystem] += counts
-
-    def _lost(self, why: str, now: float) -> None:
-        self.state.overflows += 1
-        log.warning(f"uevents were lost: {why}; a full check follows", id=MessageId.EVENTS_LOST)
-        self._schedule.lost(why, now)
-
-    def _close_monitor(self) -> None:
-        if self._monitor is not None:
-            self._selector.unregister(self._monitor)
-            self._monitor.close()
-            self._monitor = None
-            self.state.receiving = False
-
-    def _retry_socket(self, now: float) -> None:
-        if self._reopen_at is None or now < self._reopen_at:
-            return
-        try:
-            self.open()
-        except OSError as error:
-            if self._reopen_at and not self.state.failure:
-                log.error(f"cannot receive uevents: {error}; trying again", id=MessageId.EVENTS_LOST)
-            self._reopen_at = now + REOPEN_PAUSE
-            return
-        self._reopen_at = None
-        self._lost("the uevent socket had to be opened again", now)
+        if isinstance(item, Lost):
+            self.state.overflows += 1
+            log.warning(f"uevents were lost: {item.why}; a full check follows", id=MessageId.EVENTS_LOST)
+            self._schedule.lost(item.why, now)
+        elif item.synthetic:
+            self.state.synthetic += 1
+        else:
+            counts = self._schedule.uevent(item, now)
+            self.state.events += counts
+            self._tally.events[item.subsystem] += counts
 
     # --- the image, as far as anybody may see ----------------------------------------------------------------------
 
@@ -141,19 +110,21 @@ class Loop:
         if now < self._look_at:
             return
         self._look_at = now + watch.PERIOD
-        marks = watch.read_marks(self._root)
+        marks = self._watch.look()
+        if marks.loaded is False and self._marks.loaded is not False:
+            marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
         if self._helper.at_work:
             self._marks = dataclasses.replace(marks, units=self._marks.units)  # other changes are our own doing
+            self._see(marks.loaded, now)
             return
         if self._helper.preparing:
             self._marks = watch.seen_of_loader(self._marks, marks)
-        if marks.loaded is False and self._marks.loaded is not False:
-            marks = dataclasses.replace(marks, loaded=watch.confirmed(self._root))
         found = watch.difference(self._marks, marks)
         self._marks = marks
         self._see(marks.loaded, now)
         if found:
-            self._schedule.replaced(found.why, now, routine=not found.certain)
+            delay = REPLACED_DELAY if marks.loaded else UNLOADED_DELAY
+            self._schedule.replaced(found.why, now, routine=not found.certain, delay=delay)
 
     def _see(self, loaded: bool | None, now: float) -> None:
         self.state.loaded = loaded
@@ -165,8 +136,9 @@ class Loop:
         now = time.monotonic()
         loaded = watch.confirmed(self._root)
         self._see(loaded, now)
-        # Once the helper has been told that the image is gone, there is nothing more for it to know.
-        told = self.state.last_check is not None and self.state.last_check.outcome == Outcome.NOT_LOADED
+        # Once the helper has been told that the image is gone, a burst is no news to it.
+        last = self.state.last_check
+        told = ask.burst is not None and last is not None and last.outcome == Outcome.NOT_LOADED
         if loaded is False and not self._schedule.pending and told:
             self._schedule.skip(now)
             self._report(ask, Result(Outcome.NOT_LOADED))
@@ -184,7 +156,7 @@ class Loop:
 
     def _own_doing(self) -> None:
         """What has changed until now is, but for the distribution's units."""
-        self._marks = dataclasses.replace(watch.read_marks(self._root), units=self._marks.units)
+        self._marks = dataclasses.replace(self._watch.look(), units=self._marks.units)
 
     def _give_up(self, now: float) -> None:
         deadline = self._schedule.deadline()
@@ -195,10 +167,13 @@ class Loop:
     def answered(self, result: Result) -> None:
         self._own_doing()
         ask, now = self._schedule.asked or Ask(Request.CHECK), time.monotonic()
+        if result.outcome is Outcome.MISSING and result.detail == self._schedule.failure:
+            result = dataclasses.replace(result, known=True)
         self._schedule.answered(result, now)
         if result.outcome is Outcome.BUSY:
             return
-        self.state.loaded = result.armed
+        if result.outcome is not Outcome.REFUSED:  # it has not looked
+            self.state.loaded = result.armed
         self._schedule.set_pending(result.pending and not result.armed, now)
         self._report_others(self._tally.others(result))
         self._tally.answered(result, ask.burst.opened if ask.burst else None, now)
@@ -228,7 +203,7 @@ class Loop:
         self._schedule.replaced(what, time.monotonic(), routine=True)
 
     def prepared(self) -> None:
-        self._marks = watch.seen_of_loader(self._marks, watch.read_marks(self._root))
+        self._marks = watch.seen_of_loader(self._marks, self._watch.look())
 
     # --- reporting -----------------------------------------------------------------------------------------------
 
@@ -240,7 +215,7 @@ class Loop:
         wrong = result.outcome not in FINE
         retried = self._again() if wrong and result.outcome is not Outcome.DEFERRED else ""
         stale = 0.0
-        if ask.burst is not None and result.outcome not in report.RIGHT:
+        if ask.burst is not None and result.armed and result.outcome not in report.RIGHT:
             stale = time.monotonic() - ask.burst.opened
         journal_fields = report.fields(ask, result, time.monotonic())
         log.say(report.level(ask, result), f"{sentence}{retried}", id=message_id, **journal_fields)
@@ -273,12 +248,14 @@ class Loop:
     def publish(self) -> None:
         """Bring the state up to date, and show it."""
         schedule, now = self._schedule, time.monotonic()
+        self.state.receiving, self.state.receive_buffer = self._uevents.receiving, self._uevents.receive_buffer
         self.state.burst, self.state.asking = schedule.open_burst, schedule.asked is not None
-        self.state.pending, self.state.failure = schedule.pending, schedule.failure
+        overdue = schedule.overdue(now) if schedule.pending or self.state.loaded is not False else ""
+        self.state.pending, self.state.failure = schedule.pending, schedule.failure or overdue
         deferred = schedule.deferred_until
         # Of the clock on the wall, and so rounded: it would differ a little each time.
         self.state.deferred_until = round(time.time() + deferred - now) if deferred is not None else 0.0
-        wrong = schedule.failure or schedule.wrong or schedule.pending or deferred is not None
+        wrong = self.state.failure or schedule.wrong or schedule.pending or deferred is not None
         self.state.healthy = self.state.receiving and not wrong
         self.state.status = report.status(self.state, self._wait())
         report.note_condition(self.state, time.time())

@@ -26,6 +26,7 @@ class Publisher:
         self._root = root
         self._notify = notify
         self._tally = tally
+        self._said = ""
         self._written: State | None = None
         self._metrics_at: float | None = None
         self._metrics_due = False
@@ -33,33 +34,36 @@ class Publisher:
 
     def publish(self, now_state: State, now: float) -> None:
         """Write what has changed. `now`: seconds of a monotonic clock."""
+        if self._said != now_state.status:
+            # A file's name in it need not be text.
+            self._notify(f"STATUS={now_state.status.encode(errors='backslashreplace').decode()}")
+            self._said = now_state.status
         changed = self._written != now_state
-        if changed:
-            if self._written is None or self._written.status != now_state.status:
-                self._notify(f"STATUS={now_state.status}")
+        if changed and self._try(STATE, "kdumphpctl shows an old state", lambda: state.write(self._root, now_state)):
             self._written = dataclasses.replace(now_state)
-            self._try(STATE, "kdumphpctl shows an old state", lambda: state.write(self._root, now_state))
         self._metrics_due |= changed
         urgent = self._tally.saw(now_state, now)
         since = None if self._metrics_at is None else now - self._metrics_at
         if urgent or since is None or since >= (PAUSE if self._metrics_due else LONGEST):
-            self._metrics_at, self._metrics_due = now, False
+            self._metrics_at = now
             text = metrics.render(now_state, self._tally, now)
-            self._try(METRICS, "metrics are old", lambda: write_metrics(self._root, text))
+            self._metrics_due = not self._try(METRICS, "metrics are old", lambda: write_metrics(self._root, text))
 
     def forget(self) -> None:
         """Somebody else has said something in STATUS=."""
-        self._written = None
+        self._said = ""
 
-    def _try(self, path: str, consequence: str, write: Callable[[], None]) -> None:
+    def _try(self, path: str, consequence: str, write: Callable[[], None]) -> bool:
+        """Whether it was written; if not, it is tried again."""
         try:
             write()
         except OSError as error:
             if path not in self._unwritable:
                 log.warning(f"cannot write {self._root / path}: {error.strerror}; {consequence}")
             self._unwritable.add(path)
-        else:
-            self._unwritable.discard(path)
+            return False
+        self._unwritable.discard(path)
+        return True
 
 
 def write_metrics(root: Path, text: str) -> None:

@@ -114,17 +114,22 @@ class Monitor:
 
 
 def passed_socket() -> int | None:
-    """The descriptor of a netlink socket that systemd has handed over; None where there is none."""
+    """The descriptor of a netlink socket that systemd has handed over; None where there is none.
+
+    The last one: what an earlier listener has left in systemd's care comes after kdumphpd.socket's, which systemd
+    opens again with every start.
+    """
+    found = None
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or not os.environ.get("LISTEN_FDS", "").isdecimal():
         return None
     for descriptor in range(LISTEN_FDS_START, LISTEN_FDS_START + min(int(os.environ["LISTEN_FDS"]), 8)):
         try:
             with socket.socket(fileno=os.dup(descriptor)) as candidate:
                 if candidate.getsockopt(socket.SOL_SOCKET, SO_DOMAIN) == socket.AF_NETLINK:
-                    return descriptor
+                    found = descriptor
         except OSError:
             continue
-    return None
+    return found
 
 
 def _raise_receive_buffer(sock: socket.socket) -> None:

@@ -76,10 +76,10 @@ def fields(ask: Ask, result: Result | None, now: float) -> dict[str, object]:
     """The structured fields of a journal entry. `now`: the time by the clock that the burst's is of."""
     found: dict[str, object] = {"request": ask.request}
     if burst := ask.burst:
+        found |= {"duration": burst.duration, "elapsed": now - burst.opened}
+    if burst and not ask.again:  # or whoever adds them up counts them twice
         found |= {
             "events": burst.events,
-            "duration": burst.duration,
-            "elapsed": now - burst.opened,
             "counts": " ".join(f"{s}:{action}={n}" for (s, action), n in sorted(burst.counts.items())),
             "first_event": burst.first_event,
             "last_event": burst.last_event,
@@ -115,7 +115,7 @@ def count(state: State, ask: Ask, result: Result, sentence: str, stale: float) -
     state.reloads += bool(result.method)  # whatever was found out about the new image
     state.unprotected += result.unprotected
     if ask.burst is not None:
-        state.bursts += 1
+        state.bursts += not ask.again
         state.last_burst = LastBurst(
             ended=time.time(),
             sentence=sentence,
@@ -132,6 +132,8 @@ def status(state: State, wait: float | None) -> str:
     """STATUS= of systemctl status: how things stand, in one line. `wait`: seconds until the next try."""
     check = state.last_check
     again = f"; next try in {wait:.0f} s" if wait is not None else "; see the journal"
+    if check is not None and check.outcome == Outcome.MISSING and not state.loaded:
+        return f"UNPROTECTED: no kdump image is loaded: {check.detail}"
     if not state.receiving:
         return "Uevents cannot be received; the kdump image may become out of date unnoticed"
     if state.pending and not state.loaded:

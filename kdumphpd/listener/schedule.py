@@ -14,8 +14,13 @@ from kdumphpd.protocol import Outcome, Request, Result, Settings
 # The helper's own limit, until it has told us.
 PATIENCE = 3 * 3600.0  # seconds
 
-# A loader that has just written its files may not have ended yet.
+# A loader that has just written its files may not have ended yet; one that has unloaded may be about to load.
 REPLACED_DELAY = 2.0  # seconds
+UNLOADED_DELAY = 10.0  # seconds
+
+# What is in order takes a helper seconds, even where it has to ask the loader. For longer the image may be wrong, and
+# nobody would know.
+OVERDUE = 60.0  # seconds
 
 # Between two requests while no image is loaded and that is our doing.
 PENDING_LONGEST = 10.0  # seconds
@@ -33,6 +38,7 @@ class Ask:
     why: str = ""  # "kdumphpd started"; empty where the burst says it
     burst: Burst | None = None
     routine: bool = False  # nothing happened: not worth a line where nothing is done
+    again: bool = False  # its burst has been answered once
 
 
 class Schedule:
@@ -66,9 +72,9 @@ class Schedule:
         """Uevents were lost: everything may have changed."""
         self.coalescer.mark_lost(why, now)
 
-    def replaced(self, why: str, now: float, *, routine: bool = False) -> None:
+    def replaced(self, why: str, now: float, *, routine: bool = False, delay: float = REPLACED_DELAY) -> None:
         """Somebody else may have loaded an image."""
-        self._check = (now + REPLACED_DELAY, Ask(Request.CHECK, why, routine=routine))
+        self._check = (now + delay, Ask(Request.CHECK, why, routine=routine))
 
     def configured(self, settings: Settings, now: float) -> None:
         self.coalescer.settle_time, self.coalescer.max_delay = settings.settle_time, settings.max_delay
@@ -100,7 +106,7 @@ class Schedule:
         self.wrong = "" if fine else result.detail
         if result.outcome is Outcome.DEFERRED:
             self.deferred_until = now + result.wait
-            self._retry = (self.deferred_until, Ask(Request.UPDATE, "a reload was deferred", ask.burst))
+            self._retry = (self.deferred_until, Ask(Request.UPDATE, "a reload was deferred", ask.burst, again=True))
         elif result.outcome is Outcome.UNSAFE and result.wait:
             self._again(ask, now)
         elif fine or result.outcome in (Outcome.STALE, Outcome.UNSAFE):
@@ -148,6 +154,12 @@ class Schedule:
         """When what has failed or was deferred is tried again; None where it is not."""
         return self._retry[0] if self._retry else None
 
+    def overdue(self, now: float) -> str:
+        """In words, where the request under way has taken too long for anybody to rely on the image."""
+        if self.asked is None or now < self._asked_at + OVERDUE:
+            return ""
+        return f"the helper has been at work for more than {OVERDUE:.0f} s"
+
     @property
     def settling(self) -> float | None:
         """When the burst began that will be asked about before long; None where there is none."""
@@ -171,7 +183,7 @@ class Schedule:
         if retry and retry[0] <= now:
             self._retry = self.deferred_until = None
             burst = self._taken(now) if self.pending else None
-            return Ask(retry[1].request, retry[1].why, burst or retry[1].burst, retry[1].routine)
+            return replace(retry[1], burst=burst or retry[1].burst, again=retry[1].again and burst is None)
         due = self._burst_deadline()
         if due is not None and due <= now and (closed := self.coalescer.close(now)) is not None:
             burst, settled = closed
@@ -206,7 +218,8 @@ class Schedule:
         backoff = self._pending_backoff if self.pending else self._backoff
         # What has failed may have been about events that still arrived; by then they have settled.
         request = Request.UPDATE if ask.request is Request.UPDATE_UNSETTLED else ask.request
-        self._retry = (now + backoff.failed(), Ask(request, ask.why or "the last attempt failed", ask.burst))
+        why = ask.why or "the last attempt failed"
+        self._retry = (now + backoff.failed(), Ask(request, why, ask.burst, again=True))
 
     def _ended(self) -> Ask:
         ask = self.asked or Ask(Request.CHECK)

@@ -5,6 +5,7 @@ Polled: crash_loaded is sysfs, which inotify(7) says nothing of, and systemd's l
 the machine. Some ten calls of stat(2) each PERIOD cost microseconds.
 """
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from kdumphpd.kernel.loaded import armed_now, image_loaded
 from kdumphpd.runtime import RECORD
 
 PERIOD = 3.0  # seconds
+PATIENCE = 1.0  # seconds
 
 # systemd makes such a link, with the InvocationID, whenever it starts a unit, and takes it away when that has ended.
 INVOCATIONS = "run/systemd/units/invocation:"
@@ -26,17 +28,43 @@ FILES = ("var/crash/kexec_cmd", "var/log/kdump.log", "run/lock/kdump", "run/udev
 ONLY_WITH = {"run/udev/rules.d": "usr/lib/kdump/70-kdump.rules"}
 
 
+Stamp = tuple[int, int, int] | None
+"""Inode, size and time of a file; None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """What there was at one moment. `loaded` None: that can't be told."""
 
     loaded: bool | None
     units: tuple[str, ...]
-    files: tuple[tuple[int, int, int] | None, ...]
+    files: tuple[Stamp, ...]
 
 
-def read_marks(root: Path) -> Marks:
-    return Marks(_loaded(root), tuple(_link(root, unit) for unit in UNITS), tuple(_stamp(root, p) for p in FILES))
+class Watch:
+    """Looks at one machine. The loaders' files may be on a server or a disk that is gone: `patience` is spent once.
+
+    They are then as they were, until it answers again.
+    """
+
+    def __init__(self, root: Path, patience: float = PATIENCE) -> None:
+        self._root = root
+        self._patience = patience
+        self._files: tuple[Stamp, ...] = (None,) * len(FILES)
+        self._thread: threading.Thread | None = None
+
+    def look(self) -> Marks:
+        units = tuple(_link(self._root, unit) for unit in UNITS)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read_files, name="watch", daemon=True)
+            self._thread.start()
+            self._thread.join(self._patience)
+        if not self._thread.is_alive():
+            self._thread = None
+        return Marks(_loaded(self._root), units, self._files)
+
+    def _read_files(self) -> None:
+        self._files = tuple(_stamp(self._root, path) for path in FILES)
 
 
 def seen_of_loader(before: Marks, now: Marks) -> Marks:
@@ -88,7 +116,7 @@ def _link(root: Path, unit: str) -> str:
         return ""
 
 
-def _stamp(root: Path, path: str) -> tuple[int, int, int] | None:
+def _stamp(root: Path, path: str) -> Stamp:
     if path in ONLY_WITH and not (root / ONLY_WITH[path]).exists():
         return None
     try:

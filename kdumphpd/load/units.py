@@ -18,6 +18,9 @@ RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
 DISABLED = frozenset({"disabled", "masked", "masked-runtime"})
 
+# openSUSE's, which load at boot before kdump.service does, and stay active when that is stopped.
+EARLIER = frozenset({"kdump-early.service", "kdump-commandline.service"})
+
 PROPERTIES = "LoadState,ActiveState,UnitFileState,StateChangeTimestampMonotonic,InvocationID,Job"
 
 
@@ -97,12 +100,29 @@ def wait_until_idle(
         sleep(PAUSE)
 
 
+def wishes(states: Sequence[UnitState]) -> tuple[UnitState, ...]:
+    """Those that say by being active that an image is to be loaded."""
+    return tuple(state for state in states if state.name not in EARLIER) or tuple(states)
+
+
+def wanting(states: States) -> str:
+    """Which unit wants an image where none is loaded, in words; empty for none, or where that is not known."""
+    for state in wishes(states or ()):
+        if state.job or state.active in AT_WORK:
+            return ""
+        if state.active == "active":
+            return f"{state.name} is active: somebody has unloaded the image, or it loaded none"
+        if state.active == "failed":
+            return f"{state.name} has failed"
+    return ""
+
+
 def was_stopped(before: States, now: States) -> bool:
     """Whether somebody has stopped, disabled or masked one of the units, and none of them runs or is about to.
 
     One that has failed was not stopped. What is not known is no evidence.
     """
-    if before is None or now is None or any(state.active in RUNNING or state.job for state in now):
+    if before is None or now is None or any(state.active in RUNNING or state.job for state in wishes(now)):
         return False
     earlier = {state.name: state for state in before}
     return any(

@@ -13,8 +13,8 @@ from types import TracebackType
 
 from kdumphpd.kernel.loaded import kept_open
 
-# A sample is late by that much at most, at either end of tens of milliseconds. Twice as often it would lengthen what it
-# measures by a tenth, on a machine with one CPU.
+# A sample is late by that much at most, at either end of tens of milliseconds. Twice as many would lengthen what they
+# measure by a tenth, on a machine with one CPU.
 INTERVAL = 0.002  # seconds
 
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from kdumphpd.config import Config, Verify
 from kdumphpd.helper import record
 from kdumphpd.image.verdict import ImageState
-from kdumphpd.load.units import RUNNING
+from kdumphpd.load.units import RUNNING, wanting
 from kdumphpd.protocol import Request
 from kdumphpd.runtime import reload_pending
 from tests.property.model.kernel import BLOCKS, CPUS, Clock, Kernel, Kind
@@ -278,7 +278,9 @@ class Model(RuleBasedStateMachine):
         verdict = self.kernel.verdict()
         if image is not None and (image.elusive or verdict.state is ImageState.UNSAFE) and not self.always_read:
             return
-        if image is None or verdict.state is ImageState.CURRENT:
+        if image is None and wanting((self.machine.distribution.state(),)):
+            assert not self.listener.healthy, "missing although a unit wants it, and called healthy"
+        elif image is None or verdict.state is ImageState.CURRENT:
             assert self.listener.healthy, "right, and called unhealthy"
         else:
             assert not self.listener.healthy, f"wrong, and called healthy: {verdict.sentence()}"

@@ -100,7 +100,7 @@ NOT_LOADED = Result(Outcome.NOT_LOADED, settings=SETTINGS)
 @in_namespace
 def test_the_first_check_is_told_to_systemd_and_kept_in_the_state() -> None:
     with daemon() as subject, helper(NOT_LOADED) as asked:
-        subject.says("STATUS=No kdump image is loaded (kdump is stopped or not set up)")
+        subject.says("STATUS=No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)")
         for _ in range(300):
             if (found := state.read(Path("/"))).checks:
                 break
@@ -115,7 +115,7 @@ def test_the_first_check_is_told_to_systemd_and_kept_in_the_state() -> None:
 @in_namespace
 def test_a_new_configuration_is_taken_at_sighup_in_one_datagram_with_its_time() -> None:
     with daemon() as subject, helper(NOT_LOADED, Result(Outcome.CONFIGURED, settings=SETTINGS)) as asked:
-        subject.says("STATUS=No kdump image is loaded (kdump is stopped or not set up)")
+        subject.says("STATUS=No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)")
         subject.process.send_signal(signal.SIGHUP)
         lines = subject.says("RELOADING=1")
         assert any(line.startswith("MONOTONIC_USEC=") for line in lines)
@@ -130,7 +130,7 @@ def test_a_new_configuration_is_taken_at_sighup_in_one_datagram_with_its_time() 
 def test_a_bad_configuration_at_sighup_changes_nothing_and_is_said() -> None:
     refused = Result(Outcome.FAILED, detail="/etc/kdumphpd.toml: events.settle_time is 0")
     with daemon() as subject, helper(NOT_LOADED, refused):
-        subject.says("STATUS=No kdump image is loaded (kdump is stopped or not set up)")
+        subject.says("STATUS=No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)")
         subject.process.send_signal(signal.SIGHUP)
         subject.says("RELOADING=1")
         subject.says("STATUS=The new configuration is in error and was not taken; see the journal")

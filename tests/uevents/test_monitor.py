@@ -209,9 +209,11 @@ def test_a_socket_that_was_passed_on_has_what_arrived_before() -> None:
 
 @in_namespace
 def test_only_a_netlink_socket_is_taken_from_systemd() -> None:
+    # The last of several: what an earlier listener has left there comes after the socket unit's.
     script = "from kdumphpd.listener.receive import passed_socket; print(passed_socket())"
     with everything() as netlink, socket.socket() as other:
-        for handed, answer in (((netlink,), "3"), ((other,), "None"), ((other, netlink), "4"), ((), "None")):
+        cases = {(): "None", (other,): "None", (netlink,): "3", (other, netlink): "4", (netlink, netlink): "4"}
+        for handed, answer in cases.items():
             shell = " ".join(f"{n}<&{s.fileno()}" for n, s in enumerate(handed, 3))
             command = (
                 f"exec env LISTEN_PID=$$ LISTEN_FDS={len(handed)} {sys.executable} -c {shlex.quote(script)} {shell}"

@@ -70,7 +70,9 @@ def wait_handled(machine: Machine, before: Seen, events: int = 1) -> Seen:
     return _wait(
         machine,
         lambda now: (
-            now.bursts > before.bursts and now.events >= before.events + events and not (now.burst or now.asking)
+            now.bursts > before.bursts
+            and now.events >= before.events + events
+            and not (now.burst or now.asking or now.deferred_until)
         ),
     )
 

@@ -6,11 +6,12 @@ run, in a shell's quoting, and kdump-config evals it. The command that it wrote 
 ($KDUMP_COREDIR/kexec_cmd) may be of another boot, of another configuration or of anybody who can write there.
 """
 
+from kdumphpd import use_kdump
 from kdumphpd.load.loaders import Loader
 from kdumphpd.load.recording import CANNOT_BE_ASKED, Recipe
 
 KDUMP_CONFIG = "/usr/sbin/kdump-config"
-DEFAULTS = "/etc/default/kdump-tools"
+DEFAULTS = f"/{use_kdump.DEFAULTS}"
 INITRD = "/var/lib/kdump/initrd.img"  # a link to that of the running kernel
 
 # It prints a command with USE_KDUMP=0 too, and exits with 0.

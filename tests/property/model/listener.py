@@ -3,7 +3,7 @@
 
 from kdumphpd.listener import watch
 from kdumphpd.listener.coalesce import Uevent
-from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, Ask, Schedule
+from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, REPLACED_DELAY, UNLOADED_DELAY, Ask, Schedule
 from kdumphpd.listener.watch import FILES, Marks
 from kdumphpd.protocol import Outcome, Result
 from kdumphpd.runtime import reload_pending
@@ -110,7 +110,8 @@ class Listener:
             return
         self._see()
         if found := watch.difference(before, marks):
-            self.schedule.replaced(found.why, self.now)
+            delay = REPLACED_DELAY if marks.loaded else UNLOADED_DELAY
+            self.schedule.replaced(found.why, self.now, routine=not found.certain, delay=delay)
 
     def _see(self) -> None:
         loaded = self.machine.kernel.image is not None
@@ -121,7 +122,7 @@ class Listener:
     def _ask(self, ask: Ask) -> None:
         self._see()
         loaded = self.machine.kernel.image is not None
-        told = self.last is not None and self.last.outcome is Outcome.NOT_LOADED
+        told = ask.burst and self.last is not None and self.last.outcome is Outcome.NOT_LOADED
         if not loaded and not self.schedule.pending and told:
             self.schedule.skip(self.now)
             self.last = Result(Outcome.NOT_LOADED)

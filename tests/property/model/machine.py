@@ -163,6 +163,9 @@ class Machine:
         """By what the distribution's loader would give to kexec."""
         return "acpi_no_memhotplug" if self.kernel.kind.memory_hotplug and not self.distribution.safe else ""
 
+    def wanting(self) -> str:
+        return units.wanting(self.units())
+
     # --- Operations: others who load -----------------------------------------------------------------------------
 
     def loader(self) -> LoaderChoice:

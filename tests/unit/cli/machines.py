@@ -129,6 +129,33 @@ def unprotected(root: Path) -> Units:
 
 def unloaded(root: Path) -> Units:
     """Somebody has unloaded it behind everybody's back."""
+    _missing(root, "kdump.service is active: somebody has unloaded the image, or it loaded none")
+    return _units()
+
+
+def failed_at_boot(root: Path) -> Units:
+    """The distribution's unit has failed."""
+    _missing(root, "kdump.service has failed")
+    return _units(loader="failed")
+
+
+def _missing(root: Path, why: str) -> None:
+    _machine(root, loaded="0\n")
+    _record(root)
+    _listening(
+        root,
+        loaded=False,
+        healthy=False,
+        condition=Condition.UNPROTECTED,
+        since=START + 7200,
+        failure=why,
+        status=f"UNPROTECTED: no kdump image is loaded: {why}",
+        last_check=dataclasses.replace(CHECK, outcome="missing", detail=why, kernel_updates=False, method=""),
+    )
+
+
+def stopped(root: Path) -> Units:
+    """By the operator."""
     _machine(root, loaded="0\n")
     _record(root)
     _listening(
@@ -138,18 +165,6 @@ def unloaded(root: Path) -> Units:
         since=START + 7200,
         status="No kdump image is loaded (it was unloaded, or kdump is stopped or not set up)",
     )
-    return _units()
-
-
-def failed_at_boot(root: Path) -> Units:
-    """The distribution's unit has failed."""
-    unloaded(root)
-    return _units(loader="failed")
-
-
-def stopped(root: Path) -> Units:
-    """By the operator."""
-    unloaded(root)
     return _units(loader="inactive")
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ from kdumphpd.cli import exits, facts, unit
 from kdumphpd.cli.check import Service, grade
 from kdumphpd.cli.facts import OURS, parse_units
 from kdumphpd.cli.health import judge
-from kdumphpd.cli.unit import UNIT, Verb, decide, is_passing
+from kdumphpd.cli.unit import UNIT, Verb, decide, is_missing, is_passing
 from kdumphpd.helper import record
-from kdumphpd.runtime import CONDITION, RECORD
+from kdumphpd.runtime import CONDITION, RECORD, STATE
 from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import helper_folder, kernel, put
+
+NOW = 5000.0  # seconds of the monotonic clock
 
 EXPECTED = {
     "armed": (exits.ARMED, Service.OK),
@@ -66,13 +69,13 @@ def test_the_unit_is_touched_only_where_it_would_say_something_else(
     name: str, now: str, verb: Verb | None, tmp_path: Path
 ) -> None:
     units = {**STATES[name](tmp_path), UNIT: {"ActiveState": now}}
-    assert decide(facts.read(tmp_path, units), units) is verb
+    assert decide(facts.read(tmp_path, units), units, NOW) is verb
 
 
 @pytest.mark.parametrize(("now", "verb"), [("failed", Verb.RESET), ("active", Verb.STOP), ("inactive", None)])
 def test_without_kdumphpd_by_the_operators_wish_nothing_fails(now: str, verb: Verb | None, tmp_path: Path) -> None:
     units = {**machines.down(tmp_path), OURS: {"ActiveState": "inactive"}, UNIT: {"ActiveState": now}}
-    assert decide(facts.read(tmp_path, units), units) is verb
+    assert decide(facts.read(tmp_path, units), units, NOW) is verb
 
 
 def test_what_passes_by_itself_is_looked_at_again(tmp_path: Path) -> None:
@@ -84,11 +87,54 @@ def test_what_passes_by_itself_is_looked_at_again(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_starts_changes_nothing_and_one_that_keeps_dying_is_a_failure(tmp_path: Path) -> None:
-    once = {**machines.down(tmp_path), OURS: {"ActiveState": "activating", "NRestarts": "1"}}
-    often = {**once, OURS: {"ActiveState": "activating", "NRestarts": "7"}}
+    def verb(now: str, restarts: int, ran_until: float) -> Verb | None:
+        ours = {"ActiveState": "activating", "NRestarts": f"{restarts}"}
+        ours["ActiveExitTimestampMonotonic"] = f"{ran_until * 1e6:.0f}"
+        units = {**machines.down(tmp_path), OURS: ours}
+        return decide(facts.read(tmp_path, units), {**units, UNIT: {"ActiveState": now}}, NOW)
+
     for now in ("active", "failed"):
-        assert decide(facts.read(tmp_path, once), {**once, UNIT: {"ActiveState": now}}) is None
-    assert decide(facts.read(tmp_path, often), {**often, UNIT: {"ActiveState": "active"}}) is Verb.RESTART
+        assert verb(now, 1, 0.0) is None
+        assert verb(now, 7, NOW - 5.0) is None, "restarts of other days don't count"
+    assert verb("active", 7, 0.0) is verb("active", 1, NOW - 600.0) is Verb.RESTART
+
+
+def test_an_image_that_somebody_unloads_by_hand_may_be_back_in_a_moment(tmp_path: Path) -> None:
+    assert is_missing(facts.read(tmp_path, machines.unloaded(tmp_path)))
+    assert not is_missing(facts.read(tmp_path, machines.stopped(tmp_path)))
+    assert not is_missing(facts.read(tmp_path, machines.armed(tmp_path)))
+
+
+def test_a_reload_that_an_operator_asked_for_passes(tmp_path: Path) -> None:
+    """The listener is not at work, and has not failed."""
+    units = machines.unprotected(tmp_path)
+    found = facts.read(tmp_path, units)
+    assert not judge(found).passing
+    assert found.listener is not None
+    assert judge(replace(found, listener=replace(found.listener, failure="", healthy=True))).passing
+
+
+def test_kdump_tools_that_is_switched_off_wants_no_image(tmp_path: Path) -> None:
+    machines.stopped(tmp_path)
+    units = {**machines.stopped(tmp_path), "kdump-tools.service": {"ActiveState": "active"}}
+    assert judge(facts.read(tmp_path, units)).exit == exits.WRONG
+    put(tmp_path, {"etc/default/kdump-tools": "USE_KDUMP=1\n USE_KDUMP=0\n"})
+    assert judge(facts.read(tmp_path, units)).exit == exits.NOT_LOADED
+
+
+def test_opensuses_early_unit_stays_active_when_kdump_is_stopped(tmp_path: Path) -> None:
+    machines.stopped(tmp_path)
+    units = {"kdump-early.service": {"ActiveState": "active"}, "kdump.service": {"ActiveState": "inactive"}}
+    assert judge(facts.read(tmp_path, units)).exit == exits.NOT_LOADED
+    assert judge(facts.read(tmp_path, {**units, "kdump.service": {"ActiveState": "active"}})).exit == exits.WRONG
+
+
+def test_a_state_of_another_version_is_no_kdumphpd_that_does_not_run(tmp_path: Path) -> None:
+    units = {**machines.armed(tmp_path), OURS: {"ActiveState": "active"}}
+    put(tmp_path, {STATE: '{"version": 9}'})
+    health = judge(facts.read(tmp_path, units))
+    assert (health.exit, health.hint) == (exits.UNKNOWN, "systemctl restart kdumphpd")
+    assert "does not say how it is" in health.why
 
 
 def test_a_systemd_that_does_not_answer_changes_nothing(
@@ -152,7 +198,7 @@ def test_a_link_of_systemds_tells_where_it_answers_root_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts, "ask_systemd", lambda _: None)
-    machines.unloaded(tmp_path)
+    machines.stopped(tmp_path)
     assert judge(facts.read(tmp_path)).exit == exits.NOT_LOADED
     link = tmp_path / f"{facts.INVOCATIONS}{machines.UNIT}"
     link.parent.mkdir(parents=True)

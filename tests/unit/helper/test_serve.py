@@ -16,8 +16,18 @@ def test_an_image_that_describes_the_machine_is_left_alone(world: World) -> None
 
 
 def test_no_image_is_left_alone(world: World) -> None:
-    world.image = None
+    world.image, world.active = None, False
     assert ask(world).outcome is Outcome.NOT_LOADED
+    assert world.image is None
+
+
+def test_one_that_was_unloaded_by_hand_is_left_alone_and_is_missing(world: World) -> None:
+    world.image = None
+    result = ask(world)
+    assert (result.outcome, result.armed) == (Outcome.MISSING, False)
+    assert result.detail.startswith("kdump.service is active: somebody has unloaded the image")
+    world.systemd_answers = False
+    assert ask(world).outcome is Outcome.NOT_LOADED, "what is not known is not said"
     assert world.image is None
 
 

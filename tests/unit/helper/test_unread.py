@@ -214,7 +214,7 @@ def test_what_could_not_be_loaded_is_forgotten_with_the_image(world: World) -> N
     world.online(2)
     assert ask(world).outcome is Outcome.FAILED
     world.image = None
-    assert ask(world, Request.CHECK).outcome is Outcome.NOT_LOADED
+    assert ask(world, Request.CHECK).outcome is Outcome.MISSING
     world.image = world.new_image(updatable=False, safe=True)
     assert ask(world, Request.CHECK).outcome is Outcome.CURRENT
 

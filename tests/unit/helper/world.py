@@ -28,7 +28,7 @@ from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.choose import NoLoader
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.run import LoadFailed, NotReady
-from kdumphpd.load.units import UnitState, was_at_work, was_stopped
+from kdumphpd.load.units import UnitState, wanting, was_at_work, was_stopped
 
 UNIT = "kdump.service"
 BLOCK = 1 << 30
@@ -281,6 +281,9 @@ class FakeSystem:
         self._kexec()
         if self.world.image:
             self.world.image.updatable = self.world.image.safe = False
+
+    def wanting(self) -> str:
+        return wanting(self.world.units())
 
     def unload(self, loader: LoaderChoice) -> None:
         self.world.image = None

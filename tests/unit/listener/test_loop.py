@@ -10,7 +10,7 @@ import pytest
 
 from kdumphpd import journal, state
 from kdumphpd.kernel.crash_hotplug import Subsystem
-from kdumphpd.listener import loop as loop_module
+from kdumphpd.listener import uevents
 from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.loop import Loop
 from kdumphpd.listener.receive import Lost
@@ -71,8 +71,8 @@ class Listener:
 
     @property
     def monitor(self) -> FakeMonitor:
-        assert isinstance(self.loop._monitor, FakeMonitor)
-        return self.loop._monitor
+        assert isinstance(self.loop._uevents._monitor, FakeMonitor)
+        return self.loop._uevents._monitor
 
     def turn_until(self, done: Callable[[], bool]) -> None:
         for _ in range(200):
@@ -102,7 +102,7 @@ class Listener:
 
 @pytest.fixture
 def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    monkeypatch.setattr(loop_module, "Monitor", FakeMonitor)
+    monkeypatch.setattr(uevents, "Monitor", FakeMonitor)
     FakeMonitor.broken = False
     put(tmp_path, {"run/kdumphpd/x": ""})
     listener = Listener(kernel(tmp_path))
@@ -210,7 +210,7 @@ def test_a_socket_that_cannot_be_opened_again_is_red_until_it_can(listener: List
     assert not listener.state.healthy
     assert listener.state.status.startswith("Uevents cannot be received")
     FakeMonitor.broken = False
-    listener.loop._reopen_at = 0.001
+    listener.loop._uevents.reopen_at = 0.001
     listener.turn_until(lambda: listener.state.receiving)
     assert listener.answer(CURRENT) == "update"
     assert listener.state.healthy

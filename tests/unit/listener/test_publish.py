@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics and the file that they are in."""
 
+import errno
 import os
 import re
 import stat
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from kdumphpd import state
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.listener import metrics
 from kdumphpd.listener.publish import LONGEST, PAUSE, Publisher
 from kdumphpd.listener.tally import Tally
 from kdumphpd.protocol import Outcome, Reason, Result
-from kdumphpd.runtime import METRICS
+from kdumphpd.runtime import CONDITION, METRICS
 from kdumphpd.state import Condition, State
 from tests.unit.trees import put
 
@@ -65,6 +67,31 @@ def folder(tmp_path: Path) -> Path:
 
 def written(root: Path) -> dict[str, float]:
     return values((root / METRICS).read_text())
+
+
+def test_what_could_not_be_written_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    publisher = Publisher(folder, said.append, Tally())
+    publisher.publish(FINE, 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        publisher.publish(STALE, 1.0)
+    assert state.read(folder).healthy
+    publisher.publish(STALE, 1.0 + PAUSE)
+    assert not state.read(folder).healthy
+    assert (folder / CONDITION).read_text() == "wrong\n"
+    assert written(folder)["kdumphpd_stale"] == 1
+    assert said == ["STATUS=Armed"], "it is said once"
+
+
+def full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_damaged_condition_is_replaced(folder: Path) -> None:
+    (folder / CONDITION).write_bytes(b"\xff")
+    Publisher(folder, lambda _: None, Tally()).publish(FINE, 0.0)
+    assert (folder / CONDITION).read_text() == "armed\n"
 
 
 def test_uevents_alone_write_no_metrics_before_the_pause_is_over(folder: Path) -> None:

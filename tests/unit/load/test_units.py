@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kdumphpd.load.run import LoadFailed
-from kdumphpd.load.units import Idle, States, UnitState, read, wait_until_idle, was_at_work, was_stopped
+from kdumphpd.load.units import Idle, States, UnitState, read, wait_until_idle, wanting, was_at_work, was_stopped
 
 # As systemd 257 answers: the properties in its own order, an empty line between units.
 ANSWER = """LoadState=loaded
@@ -128,8 +128,24 @@ def test_so_was_one_that_is_no_longer_enabled(enabled: str) -> None:
 
 def test_one_that_still_runs_was_not_however_it_is_enabled() -> None:
     assert not was_stopped((ACTIVE,), (replace(ACTIVE, enabled="disabled"),))
-    other = UnitState("kdump-early.service", "active")
+    other = UnitState("site-kdump.service", "active")
     assert not was_stopped((ACTIVE, other), (STOPPED, other))
+
+
+def test_opensuses_early_unit_stays_active_when_the_later_one_is_stopped() -> None:
+    early = UnitState("kdump-early.service", "active")
+    kdump = replace(ACTIVE, name="kdump.service")
+    assert was_stopped((kdump, early), (replace(kdump, active="inactive"), early))
+    assert not was_stopped((early,), (early,))
+    assert wanting((replace(kdump, active="inactive"), early)) == ""
+    assert wanting((kdump, early)).startswith("kdump.service is active")
+
+
+def test_a_unit_that_is_active_or_has_failed_wants_an_image_and_one_that_is_at_work_may_load_it() -> None:
+    assert "somebody has unloaded the image, or it loaded none" in wanting((ACTIVE,))
+    assert wanting((replace(ACTIVE, active="failed"),)) == f"{ACTIVE.name} has failed"
+    assert wanting((STOPPED,)) == wanting(()) == wanting(None) == ""
+    assert wanting((replace(ACTIVE, active="reloading"),)) == wanting((replace(STOPPED, job=True),)) == ""
 
 
 def test_one_that_has_failed_was_not() -> None:
