@@ -212,8 +212,7 @@ class Loop:
         changed = ask.burst is not None and ask.burst.events > 0
         message_id, done = messages.what_was_done(result, changed=changed)
         sentence = f"{self._happened(ask)}: {done}"
-        wrong = result.outcome not in FINE
-        retried = self._again() if wrong and result.outcome is not Outcome.DEFERRED else ""
+        retried = self._again() if result.outcome not in FINE | {Outcome.DEFERRED, Outcome.MISSING} else ""
         stale = 0.0
         if ask.burst is not None and result.armed and result.outcome not in report.RIGHT:
             stale = time.monotonic() - ask.burst.opened

@@ -19,7 +19,7 @@ def level(ask: Ask, result: Result) -> str:
     if result.outcome is Outcome.DEFERRED or result.outcome is Outcome.UNSAFE:
         return "warning"
     if result.outcome not in FINE:
-        return "notice" if result.known else "error"
+        return "error" if not result.known else "debug" if ask.routine else "notice"
     return "debug" if ask.routine and result.outcome in RIGHT else "info"
 
 
@@ -111,7 +111,7 @@ def by_others(done: Totals) -> str:
 
 def count(state: State, ask: Ask, result: Result, sentence: str, stale: float) -> None:
     """Add a request to the state. `stale`: seconds for which the image was wrong."""
-    state.failures += result.outcome not in FINE and result.outcome is not Outcome.DEFERRED
+    state.failures += result.outcome not in FINE | {Outcome.DEFERRED, Outcome.MISSING}
     state.reloads += bool(result.method)  # whatever was found out about the new image
     state.unprotected += result.unprotected
     if ask.burst is not None:

@@ -18,6 +18,9 @@ PATIENCE = 3 * 3600.0  # seconds
 REPLACED_DELAY = 2.0  # seconds
 UNLOADED_DELAY = 10.0  # seconds
 
+# Before the helper looks again for an image that an operator has to load: it may be meant to be missing by then.
+MISSING_PAUSE = 60.0  # seconds
+
 # What is in order takes a helper seconds, even where it has to ask the loader. For longer the image may be wrong, and
 # nobody would know.
 OVERDUE = 60.0  # seconds
@@ -107,6 +110,8 @@ class Schedule:
         if result.outcome is Outcome.DEFERRED:
             self.deferred_until = now + result.wait
             self._retry = (self.deferred_until, Ask(Request.UPDATE, "a reload was deferred", ask.burst, again=True))
+        elif result.outcome is Outcome.MISSING:
+            self._check = (now + MISSING_PAUSE, Ask(Request.CHECK, "no image was loaded", routine=True))
         elif result.outcome is Outcome.UNSAFE and result.wait:
             self._again(ask, now)
         elif fine or result.outcome in (Outcome.STALE, Outcome.UNSAFE):

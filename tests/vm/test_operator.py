@@ -28,15 +28,18 @@ def test_operator_unload(machine: Machine, result: Result) -> None:
     burst.wait()
     after = kdump.wait_handled(machine, before, events=16)
     assert after.reloads == before.reloads
-    assert (
-        "no kdump image is loaded (it was unloaded, or kdump is stopped or not set up): nothing to update"
-        in after.sentence
-    )
+    assert "UNPROTECTED: no kdump image is loaded: kdump-tools.service is active" in after.sentence
     # Nor at our next start, nor at an operator's word to rearm.
     machine.run("systemctl restart kdumphpd")
     kdump.wait_checked(machine)
-    assert machine.run("kdumphpctl rearm", check=False).returncode == 3
+    assert machine.run("kdumphpctl rearm", check=False).returncode == 1
     assert not kdump.loaded(machine)
+    machine.wait_until("grep -qx 'kdumphpd_protected 0' /run/kdumphpd/kdumphpd.prom")
+    assert "kdumphpd_stopped 0" in machine.read_file("/run/kdumphpd/kdumphpd.prom").splitlines()
+    # Stopped as it should be, it is nobody's failure.
+    machine.run(f"systemctl stop {UNIT}")
+    machine.wait_until("grep -qx not-loaded /run/kdumphpd/condition")
+    assert machine.run("kdumphpctl rearm", check=False).returncode == 3
     kdump.record(result, before, after, load="kdump-tools", verdict="left alone")
 
 

@@ -40,6 +40,7 @@ def interrupted(machine: Machine, when: str) -> tuple[int, str]:
 
 
 @pytest.mark.long
+@pytest.mark.guests("debian13")
 def test_rearm_interrupted(machine: Machine, result: Result) -> None:
     machine.write_file("/root/load", f"#!/bin/sh\nsleep 3\n{kdump.load_command('-c')}\n", 0o755)
     kdump.configure(machine, CONFIG)

@@ -24,8 +24,11 @@ tar -c -f "$1/sos.tar" *.deb
 
 PLUGINS = "/usr/lib/python3/dist-packages/sos/report/plugins"
 REPORT = "sos report --only-plugins kdumphpd --batch --tmp-dir /var/tmp"
-LIST = """import glob, tarfile
-print(*tarfile.open(*glob.glob("/var/tmp/sosreport-*.tar.?z")).getnames(), sep="\\n")"""
+# Without xz, which no guest has.
+UNPACK = """import glob, tarfile
+with tarfile.open(*glob.glob("/var/tmp/sosreport-*.tar.?z")) as report:
+    report.extractall("/root/found", filter="data")
+    print(*report.getnames(), sep="\\n")"""
 
 
 def packages(directory: Path) -> bytes:
@@ -44,6 +47,7 @@ def packages(directory: Path) -> bytes:
 
 
 @pytest.mark.long
+@pytest.mark.guests("debian13")
 def test_sos_report(machine: Machine, result: Result, tmp_path: Path) -> None:
     """It holds what is asked of whoever reports: status, inspect, state, configuration, journal, udev's rules."""
     machine.write_file("/root/sos/sos.tar", packages(tmp_path))
@@ -53,8 +57,8 @@ def test_sos_report(machine: Machine, result: Result, tmp_path: Path) -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "sos.log").write_text(machine.run(f"{REPORT} 2>&1", timeout=600).stdout)
 
-    machine.write_file("/root/list.py", LIST)
-    listing = machine.run("python3 /root/list.py").stdout
+    machine.write_file("/root/unpack.py", UNPACK)
+    listing = machine.run("python3 /root/unpack.py").stdout
     (OUTPUT / "contents.txt").write_text(listing)
     for part in (
         "/etc/kdumphpd.toml.d/site.toml",
@@ -69,9 +73,8 @@ def test_sos_report(machine: Machine, result: Result, tmp_path: Path) -> None:
         assert f"{part}\n" in listing, part
     assert "/sos_commands/kdumphpd/journalctl" in listing
 
-    machine.run("mkdir /root/found && tar -C /root/found --strip-components=1 -xf /var/tmp/sosreport-*.tar.?z")
-    found = "/root/found/sos_commands/kdumphpd"
-    assert machine.read_file(f"{found}/kdumphpctl_status").startswith("protected     yes")
-    assert "elfcorehdr" in machine.read_file(f"{found}/kdumphpctl_inspect")
+    found = "/root/found/*/sos_commands/kdumphpd"
+    assert machine.run(f"cat {found}/kdumphpctl_status").stdout.startswith("protected     yes")
+    assert "elfcorehdr" in machine.run(f"cat {found}/kdumphpctl_inspect").stdout
     assert "kdumphpd started" in machine.run(f"cat {found}/journalctl*").stdout
     result.verdict = "all is in the report"
