@@ -70,6 +70,23 @@ def test_kill_listener(machine: Machine, result: Result) -> None:
     kill("listener", 3, machine, result)
 
 
+@pytest.mark.guests("debian13")
+def test_killed_deaf(machine: Machine, result: Result) -> None:
+    """What arrives while nobody listens, for the listener is dead, is heard by the next one."""
+    before = kdump.seen(machine)
+    kdump.plug_offline(machine, 8)
+    machine.run(
+        f"systemctl kill -s KILL --kill-whom=main kdumphpd; until systemctl show --property=SubState kdumphpd |"
+        f" grep -qx SubState=auto-restart; do sleep 0.1; done;"
+        f" for s in $(grep -Lx online {kdump.BLOCKS}/state); do echo online_movable > $s; done"
+    )
+    after = kdump.wait_handled(machine, kdump.NOTHING, events=8)
+    assert after.started > before.started
+    assert after.receive_buffer == before.receive_buffer
+    assert kdump.inspect(machine)["verdict"]["state"] == "current"
+    kdump.record(result, kdump.NOTHING, after, load="kdump-tools", verdict="current; nothing was lost")
+
+
 @pytest.mark.long
 @pytest.mark.guests("debian12")
 @pytest.mark.parametrize("target", ["loader", "helper", "listener"])
