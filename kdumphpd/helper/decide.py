@@ -55,19 +55,20 @@ def decide(
         decision = _by_changes(observed, record, request)
         whole = config.reload.append == "auto" or not missing(config.reload.append)
         if decision.action is Action.NOTHING and lacking and not (whole and record.method in APPENDING):
-            if record.improved != UNREAD:
+            if record.improved != UNREAD or request in FOR_ROOT:
                 return Decision(Action.RELOAD, Reason.UNSAFE, UNSAFE.format(lacking))
             return Decision(Action.UNRESOLVED, Reason.UNSAFE, UNSAFE.format(lacking), describes=decision.describes)
         return decision
     verdict = observed.verdict
-    improvable = record.improved != observed.identity
+    # What stood in its way may be mended: whoever asks by hand says so.
+    improvable = record.improved != observed.identity or request in FOR_ROOT
     if verdict.state is ImageState.STALE:
         detail = verdict.sentence()
         if record.unresolved == digest(detail) and request not in FOR_ROOT:
             return Decision(Action.UNRESOLVED, Reason.STALE, detail)
         return Decision(Action.RELOAD, Reason.STALE, detail)
     if verdict.state is ImageState.UNSAFE and config.reload.append:
-        if improvable or request in FOR_ROOT:
+        if improvable:
             return Decision(Action.RELOAD, Reason.UNSAFE, verdict.sentence())
         return Decision(Action.UNRESOLVED, Reason.UNSAFE, verdict.sentence())
     if config.reload.make_updatable and improvable and observed.kernel_can and not observed.updatable:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the helper does about an image that it can read. Each test is one situation."""
 
+import pytest
+
 from kdumphpd.config import Config, ReloadConfig
 from kdumphpd.helper.record import Pending
 from kdumphpd.helper.serve import serve
@@ -64,6 +66,19 @@ def test_a_kexec_that_is_refused_is_not_a_reload_and_both_syscalls_are_tried(wor
     assert result.detail.count("Operation not permitted") == 2
     assert not result.kernel_updates
     assert world.record.method == ""
+
+
+@pytest.mark.parametrize("request_of_roots", [Request.REARM, Request.REARM_NOW])
+def test_root_has_it_tried_again_once_what_refused_it_is_mended(world: World, request_of_roots: Request) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.kexec = "refuses"
+    assert ask(world, Request.CHECK).outcome is Outcome.CURRENT
+    world.kexec = "works"
+    assert (ask(world, Request.CHECK).outcome, world.loads) == (Outcome.CURRENT, [])
+    result = ask(world, request_of_roots)
+    assert (result.outcome, result.reason, result.kernel_updates) == (Outcome.RELOADED, Reason.NOT_UPDATABLE, True)
+    assert ask(world, request_of_roots).outcome is Outcome.CURRENT
+    assert len(world.loads) == 1
 
 
 def test_a_kexec_that_is_refused_while_the_image_is_stale_is_a_failure(world: World) -> None:

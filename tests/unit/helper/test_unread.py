@@ -224,3 +224,13 @@ def test_an_image_of_ours_that_lacks_it_all_the_same_is_unsafe(world: World) -> 
     world.record.method, world.record.improved, world.record.machine = "kexec_load", "unread", world.fingerprint()
     assert ask(world, Request.CHECK, Config(reload=ReloadConfig(append="foo"))).outcome is Outcome.UNSAFE
     assert ask(world, Request.CHECK).outcome is Outcome.UNVERIFIED
+
+
+def test_root_has_an_image_that_cannot_be_read_made_safe_once_more(world: World) -> None:
+    world.hotpluggable, world.readable, world.kexec = True, False, "refuses"
+    world.record.improved, world.record.machine = "unread", world.fingerprint()
+    world.image = world.new_image(updatable=False, safe=False)
+    assert ask(world, Request.CHECK).outcome is Outcome.UNSAFE
+    world.kexec = "works"
+    assert ask(world, Request.CHECK).outcome is Outcome.UNSAFE
+    assert ask(world, Request.REARM).outcome is Outcome.RELOADED
