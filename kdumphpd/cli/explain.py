@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kdumphpd.cli import facts
+from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import Facts
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Line, field, show
 from kdumphpd.kernel.crash_hotplug import Subsystem
+from kdumphpd.kernel.limits import read_limits
 
 LABEL = 16  # columns
+
+DOWN = "kdumphpd does not run"
 
 # Of these the capture kernel builds the elfcorehdr itself (image/verdict.py).
 SELF_DESCRIBING = ("s390x",)
@@ -48,6 +51,7 @@ class Consequence:
     then: str
     because: str
     unprotected: bool  # the machine is without an image for a moment
+    goes_wrong: bool = False  # the image is out of date from then on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)
-    answers = [explain(found, event, os.uname().machine) for event in EVENTS]
+    refusal = read_limits(root).refusal
+    answers = [explain(found, event, os.uname().machine, refusal) for event in EVENTS]
     show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, lines(health.why, answers))
+    if health.exit == exits.ARMED and any(answer.goes_wrong for answer in answers):
+        return exits.WRONG
     return health.exit
 
 
@@ -70,30 +77,62 @@ def lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
         yield field("", f"because {answer.because}", width=LABEL)
 
 
-def explain(found: Facts, event: Event, machine: str) -> Consequence:
-    """What follows from `event`. Pure; `machine` is uname's."""
-    then, because, unprotected = _explain(found, event, machine)
+def explain(found: Facts, event: Event, machine: str, refusal: str = "") -> Consequence:
+    """What follows from `event`. Pure; `machine` is uname's, `refusal` why the kernel loads no image any more."""
+    fadump = found.fadump is not None and found.fadump.enabled
+    if not found.loaded:
+        then, because, unprotected = _without_an_image(found, refusal, fadump=fadump)
+    elif fadump:
+        then, because, unprotected = _of_fadump(found, event)
+    else:
+        then, because, unprotected = _of_an_image(found, event, machine)
+    if unprotected and (obstacle := _obstacle(found, event, "" if fadump else refusal)):
+        then, because = obstacle
+        return Consequence(event.name, then, because, unprotected=False, goes_wrong=True)
     return Consequence(event.name, then, because, unprotected)
 
 
-def _explain(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
-    if found.fadump and found.fadump.enabled:
-        return _of_fadump(found, event)
-    if not found.loaded and found.last_load and found.last_load.pending:
-        because = (
-            "kdumphpd has taken the image down and is to load another, which will describe the machine as it is then"
+def _obstacle(found: Facts, event: Event, refusal: str) -> tuple[str, str] | None:
+    """What follows instead where nobody can load the image, or nobody notices; None where nothing is in the way."""
+    if refusal:
+        by_kernel = found.updates.get(event.subsystem) and (not found.last_load or found.last_load.kernel_updates)
+        return (
+            f"the image is out of date from then on{', unless the kernel updates it' if by_kernel else ''}",
+            refusal,
         )
-        return "nothing more", because, False
-    if not found.loaded:
+    if found.listener is not None and not found.listener.receiving:
+        return "kdumphpd does not notice before it checks the image for another reason", "it receives no uevents"
+    return None
+
+
+def _without_an_image(found: Facts, refusal: str, *, fadump: bool) -> tuple[str, str, bool]:
+    if not found.last_load or not found.last_load.pending:
+        if fadump:
+            return "nothing", "fadump is not registered, and kdumphpd registers none that it did not take back", False
         return "nothing", "no image is loaded, and kdumphpd loads none that it did not take down", False
+    if refusal and not fadump:
+        return "nothing", f"kdumphpd has taken the image down and can't load another: {refusal}", False
+    because = (
+        "kdumphpd has taken the image down and is to load another, which will describe the machine as it is then"
+    )
+    return "nothing more", because, False
+
+
+def _of_fadump(found: Facts, event: Event) -> tuple[str, str, bool]:
+    if event.subsystem is Subsystem.CPU:
+        return "nothing", "with fadump CPUs are the firmware's business", False
+    if found.fadump and found.fadump.hotplug_ready:
+        return "nothing", "fadump's capture kernel finds the memory by itself (hotplug_ready)", False
+    if found.listener is None:
+        return "the distribution's udev rule registers fadump again, if there is one and it works", DOWN, True
+    return "kdumphpd registers fadump again", "this kernel's fadump does not follow memory (no hotplug_ready)", True
+
+
+def _of_an_image(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
     if machine in SELF_DESCRIBING:
         return "nothing", f"the capture kernel of {machine} describes the machine by itself", False
     if found.listener is None:
-        return (
-            "the distribution's udev rule reloads the image, if there is one and it works",
-            "kdumphpd does not run",
-            True,
-        )
+        return "the distribution's udev rule reloads the image, if there is one and it works", DOWN, True
     by_kernel = bool(found.last_load and found.last_load.kernel_updates and found.updates.get(event.subsystem))
     if by_kernel and event.subsystem is Subsystem.MEMORY and event.removed and machine == "x86_64":
         return (
@@ -121,11 +160,3 @@ def _explain(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
         )
     how = "kexec_load without --hotplug, or by an old kexec-tools"
     return then, f"the kernel may not touch this image, which was loaded with {how}", True
-
-
-def _of_fadump(found: Facts, event: Event) -> tuple[str, str, bool]:
-    if event.subsystem is Subsystem.CPU:
-        return "nothing", "with fadump CPUs are the firmware's business", False
-    if found.fadump and found.fadump.hotplug_ready:
-        return "nothing", "fadump's capture kernel finds the memory by itself (hotplug_ready)", False
-    return "kdumphpd registers fadump again", "this kernel's fadump does not follow memory (no hotplug_ready)", True

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kdumphpd.cli import exits
+from kdumphpd.cli import advice, exits
 from kdumphpd.cli.facts import LOADERS, OURS, Facts, Units
 from kdumphpd.protocol import Outcome
 from kdumphpd.state import State
@@ -51,19 +51,19 @@ def _loaded(facts: Facts) -> Health:
             "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date"
             if not runs
             else f"an image is loaded, but kdumphpd does not say how it is: {facts.absence}",
-            hint=f"systemctl {'restart' if runs else 'start'} kdumphpd",
+            hint=(advice.restart if runs else advice.start)(facts.units, OURS),
         )
     if not listener.healthy:
-        return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener))
+        return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener, facts.units))
     if not listener.checks:
         return Health(Protection.YES, exits.ARMED, "an image is loaded, and kdumphpd is checking it", passing=True)
     return Health(Protection.YES, exits.ARMED)
 
 
-def _remedy(listener: State) -> str:
+def _remedy(listener: State, units: Units | None) -> str:
     """What to do about an image that is wrong."""
     if not listener.receiving:
-        return "systemctl restart kdumphpd"
+        return advice.restart(units, OURS)
     if listener.last_check and listener.last_check.outcome == Outcome.MISSING:
         return "restart the distribution's kdump service, or stop it where no image is meant to be loaded"
     if listener.deferred_until:
@@ -90,7 +90,9 @@ def _not_loaded(facts: Facts) -> Health:
     check = listener.last_check if listener else None
     missing = check is not None and check.outcome == Outcome.MISSING and facts.units is not None
     if listener is not None and not listener.healthy and not missing:
-        return Health(Protection.NO, exits.WRONG, listener.status, hint=_remedy(listener), passing=asking)
+        return Health(
+            Protection.NO, exits.WRONG, listener.status, hint=_remedy(listener, facts.units), passing=asking
+        )
     if (wish := _wish(facts.wishes)) is not None:
         return wish
     if not facts.crashkernel:
@@ -99,7 +101,7 @@ def _not_loaded(facts: Facts) -> Health:
             Protection.NO, _unwanted(facts), why, hint="add crashkernel= to the kernel's command line, and reboot"
         )
     why = "no image is loaded, and none is meant to be: the distribution's kdump service is stopped or not set up"
-    return Health(Protection.NO, _unwanted(facts), why, hint=f"systemctl start {_installed(facts.units)}")
+    return Health(Protection.NO, _unwanted(facts), why, hint=advice.start(facts.units, _installed(facts.units)))
 
 
 def _unwanted(facts: Facts) -> int:
@@ -114,10 +116,12 @@ def _wish(units: Units) -> Health | None:
             return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
         if state == "active":
             why = f"no image is loaded although {unit} is active: somebody has unloaded it, or it loaded none"
-            return Health(Protection.NO, exits.WRONG, why, hint=f"systemctl restart {unit}")
+            return Health(Protection.NO, exits.WRONG, why, hint=advice.restart(units, unit))
         if state == "failed":
             why = f"no image is loaded: {unit} has failed"
-            return Health(Protection.NO, exits.WRONG, why, hint=f"systemctl status {unit}, then restart it")
+            return Health(
+                Protection.NO, exits.WRONG, why, hint=f"systemctl status {unit}; {advice.restart(units, unit)}"
+            )
     return None
 
 

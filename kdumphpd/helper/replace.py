@@ -97,7 +97,7 @@ def reload(
     try:
         name = loader = system.loader()
         limits = system.limits()
-        if limits.refusal:
+        if limits.refusal and loader is not LoaderChoice.FADUMP:  # which calls no kexec
             raise Refused(limits.refusal)
         result = _reload(run, loader, limits, decision, before)
     except LoadFailed as error:  # before anything was touched

@@ -9,13 +9,16 @@ import argparse
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.doctor import (
     dumps,
+    helper,
     image,
+    judgement,
     kernel,
     kexec,
     loader,
@@ -26,24 +29,35 @@ from kdumphpd.cli.doctor import (
     services,
     settings,
 )
-from kdumphpd.cli.doctor.finding import Finding, Level
+from kdumphpd.cli.doctor.finding import Finding, Level, skipped
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.doctor.probe import run as execute
 from kdumphpd.cli.facts import LOADERS, OURS, ask_systemd
 from kdumphpd.cli.output import Coloured, Line, Tone, field, show
 
-CHECKS: tuple[Callable[[Probe], Iterable[Finding]], ...] = (
-    reservation.check,
-    image.check,
-    loader.check,
-    kexec.check,
-    kernel.check,
-    memory.check,
-    rules.check,
-    settings.check,
-    services.check,
-    selinux.check,
-    dumps.check,
+
+class Check(Protocol):
+    """A module that checks something. NAME: what its finding is called where it can't."""
+
+    NAME: str
+
+    def check(self, probe: Probe) -> Iterable[Finding]: ...
+
+
+CHECKS: tuple[Check, ...] = (
+    judgement,
+    reservation,
+    image,
+    loader,
+    kexec,
+    kernel,
+    memory,
+    rules,
+    settings,
+    services,
+    helper,
+    selinux,
+    dumps,
 )
 
 TONES = {Level.OK: Tone.GOOD, Level.FAILURE: Tone.BAD}
@@ -55,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    units = ask_systemd((OURS, *LOADERS))
+    units = ask_systemd((OURS, helper.UNIT, *LOADERS))
     machine = os.uname()
     probe = Probe(
         root=root,
@@ -72,7 +86,15 @@ def run(options: argparse.Namespace, root: Path) -> int:
 
 def examine(probe: Probe) -> list[Finding]:
     """What all checks find, in their order."""
-    return [finding for check in CHECKS for finding in check(probe)]
+    return [finding for check in CHECKS for finding in _all_of(check, probe)]
+
+
+def _all_of(check: Check, probe: Probe) -> Iterable[Finding]:
+    """What one check finds, up to what it can't: that is one line, and the others are not lost for it."""
+    try:
+        yield from check.check(probe)
+    except (OSError, ValueError, OverflowError) as error:
+        yield skipped(check.NAME, f"it can't be told: {error}", "" if probe.is_root else "run it as root")
 
 
 def lines(findings: Sequence[Finding]) -> Iterable[Line]:

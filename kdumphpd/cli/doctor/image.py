@@ -6,13 +6,20 @@ from collections.abc import Iterable
 from kdumphpd.cli import exits
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.health import judge
+from kdumphpd.config import SyscallChoice
+from kdumphpd.image.cmdline import missing
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.examine import examine
 from kdumphpd.image.verdict import ImageState, Verdict
+from kdumphpd.kernel.limits import read_limits
 from kdumphpd.runtime import LAYOUT
 
 NAME = "image"
+
+REBOOT = "reboot, for this kernel loads no image any more"
+NEWER_KEXEC = "install kexec-tools 2.0.29 or newer"
 
 # Why it can't be read → what helps.
 REMEDIES = {
@@ -28,7 +35,8 @@ def check(probe: Probe) -> Iterable[Finding]:
     health = judge(probe.facts)
     if not probe.facts.loaded:
         level = warning if health.exit in (exits.NOT_LOADED, exits.UNKNOWN) else failure
-        yield level(NAME, health.why or "no image is loaded", "a panic leaves no dump", health.hint)
+        found = "no image is loaded" if probe.facts.loaded is False else "whether an image is loaded is not known"
+        yield level(NAME, found, "a panic leaves no dump", health.hint or "kdumphpctl status")
         return
     if probe.facts.fadump and probe.facts.fadump.enabled:
         yield ok(NAME, "fadump is registered")
@@ -41,23 +49,39 @@ def check(probe: Probe) -> Iterable[Finding]:
         cache = probe.root / LAYOUT
         # Without kdumphpd's own folder nothing is kept.
         _, verdict = examine(probe.root, cache if cache.parent.exists() else None)
-        yield from _judged(verdict)
+        yield _judged(verdict, probe)
     yield _updatable(probe)
 
 
-def _judged(verdict: Verdict) -> Iterable[Finding]:
+def _judged(verdict: Verdict, probe: Probe) -> Finding:
     sentence = verdict.sentence()
-    if verdict.state is ImageState.CURRENT:
-        yield ok(NAME, "it was read, and describes the machine")
-    elif verdict.state is ImageState.UNREADABLE:
-        fix = REMEDIES.get(verdict.reason, "") if verdict.reason else ""
-        means = "kdumphpd goes by the kernel's report and by what the machine was at the last load"
-        yield warning(NAME, sentence, means, fix)
-    elif verdict.state is ImageState.NO_IMAGE:
-        yield failure(NAME, "the image was unloaded at this moment", "a panic leaves no dump", "kdumphpctl status")
-    else:
-        means = "a dump would miss that" if verdict.state is ImageState.STALE else "a dump may lack memory"
-        yield failure(NAME, sentence, means, "kdumphpctl rearm")
+    match verdict.state:
+        case ImageState.CURRENT:
+            return ok(NAME, "it was read, and describes the machine")
+        case ImageState.UNREADABLE:
+            fix = REMEDIES.get(verdict.reason, "") if verdict.reason else ""
+            means = "kdumphpd goes by the kernel's report and by what the machine was at the last load"
+            return warning(NAME, sentence, means, fix)
+        case ImageState.NO_IMAGE:
+            return failure(
+                NAME, "the image was unloaded at this moment", "a panic leaves no dump", "kdumphpctl status"
+            )
+        case ImageState.STALE:
+            return failure(NAME, sentence, "a dump would miss that", _reload(probe))
+        case ImageState.UNSAFE:
+            append = configured(probe).reload.append
+            if append == "auto" or not missing(append):
+                return failure(NAME, sentence, "a dump may lack memory", _reload(probe))
+            fix = f'set reload.append = "auto" in kdumphpd.toml, where it is "{append}"; then {_reload(probe)}'
+            return failure(NAME, sentence, "a dump may lack memory, and no reload changes that", fix)
+
+
+def _reload(probe: Probe) -> str:
+    """How to have the image reloaded, where the kernel lets anybody do that."""
+    if read_limits(probe.root).refusal:
+        return REBOOT
+    listener = probe.facts.listener
+    return "kdumphpctl rearm --now" if listener is not None and listener.deferred_until else "kdumphpctl rearm"
 
 
 def _updatable(probe: Probe) -> Finding:
@@ -68,9 +92,18 @@ def _updatable(probe: Probe) -> Finding:
         return skipped(name, "whether the kernel may update this image is known after kdumphpd's first check")
     if probe.facts.last_load.kernel_updates:
         return ok(name, "the kernel updates the image by itself")
+    settings = configured(probe).reload
+    if read_limits(probe.root).refusal:
+        fix = REBOOT
+    elif not settings.make_updatable:
+        fix = "set reload.make_updatable = true in kdumphpd.toml; then kdumphpctl rearm --now"
+    elif settings.syscall is SyscallChoice.LOAD:
+        fix = f'{NEWER_KEXEC}, or set reload.syscall = "auto" in kdumphpd.toml; then kdumphpctl rearm --now'
+    else:
+        fix = f"{NEWER_KEXEC}; then kdumphpctl rearm --now, which says what stands in its way"
     return warning(
         name,
         "this kernel updates images, but may not touch this one",
         "each hotplug costs a reload, with no image for a moment",
-        "keep reload.make_updatable = true in kdumphpd.toml, and kexec-tools 2.0.29 or newer; then kdumphpctl rearm",
+        fix,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, warning
 from kdumphpd.cli.doctor.probe import Probe
-from kdumphpd.kernel.limits import LOCKDOWN, read_limits
+from kdumphpd.kernel.limits import DISABLED, LIMIT, LOCKDOWN, read_limits
 
 NAME = "kernel"
 
@@ -14,15 +14,19 @@ SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e09
 
 
 def check(probe: Probe) -> Iterable[Finding]:
+    for path in (DISABLED, LIMIT):
+        probe.text(path)  # read_limits() takes what can't be read for no limit
     limits = read_limits(probe.root)
-    if limits.refusal:
+    if probe.facts.fadump and probe.facts.fadump.enabled:
+        yield ok(NAME, "fadump is registered without kexec, so what limits kexec does not matter")
+    elif limits.refusal:
         yield failure(NAME, limits.refusal, "an image that goes out of date stays so", "reboot")
     elif limits.calls is not None:
         yield warning(
             NAME,
             f"kernel.kexec_load_limit_panic lets {limits.calls} more loads and unloads through",
             "after those the image can't be reloaded before a reboot",
-            "do not set it, or higher",
+            "set it higher, or not at all, and reboot",
         )
     else:
         yield ok(NAME, "it loads images (no kexec_load_disabled, no limit)")

@@ -4,16 +4,16 @@
 from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, warning
-from kdumphpd.cli.doctor.probe import Family, Probe
+from kdumphpd.cli.doctor.probe import Probe
 
 NAME = "kexec-tools"
+NEWER = 'install kexec-tools 2.0.29 or newer, or leave reload.syscall at "auto" for kexec_file_load (kexec -s)'
 
 
 def check(probe: Probe) -> Iterable[Finding]:
     said = probe.run("kexec", "--help")
     if said is None:
-        package = "kexec" if probe.family is Family.NONE else "kexec-tools"
-        yield failure(NAME, "kexec is not installed", "nothing can be loaded", f"install {package}")
+        yield failure(NAME, "kexec is not installed", "nothing can be loaded", "install kexec-tools")
         return
     version = probe.run("kexec", "--version")
     name = version.text.strip().splitlines()[0] if version and version.text.strip() else "kexec"
@@ -26,5 +26,5 @@ def check(probe: Probe) -> Iterable[Finding]:
             NAME,
             f"{name} does not know --hotplug",
             "the kernel may update only images that kexec_file_load has loaded",
-            "kexec-tools 2.0.29 or newer; or KDUMP_KERNEL with kexec_file_load (kexec -s)",
+            NEWER,
         )

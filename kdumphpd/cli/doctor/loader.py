@@ -2,39 +2,55 @@
 """Is there something of the distribution's that loads the image, and will it at the next boot?"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from kdumphpd.cli import advice
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
 from kdumphpd.cli.doctor.probe import Family, Probe
+from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.facts import LOADERS
 
 NAME = "loader"
 DEFAULTS = "etc/default/kdump-tools"
+UNIT = "kdump-tools.service"
+
+ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?USE_KDUMP=[\"']?(\w*)", re.MULTILINE)
+CHANGE = r"sed -Ei 's/^([ \t]*(export[ \t]+)?USE_KDUMP)=.*/\1=1/'"
+APPEND = r"printf '\nUSE_KDUMP=1\n' >>"  # a file may have no end of its last line
+
+# systemd starts a unit in one of these states at boot; "enabled-runtime" is gone by then.
+STARTED_AT_BOOT = ("enabled", "", "static", "generated", "alias", "indirect")
 
 
 def check(probe: Probe) -> Iterable[Finding]:
+    reload = configured(probe).reload
+    if probe.family is Family.NONE and (reload.kexec.kernel or reload.command):
+        yield ok(NAME, "kdumphpd.toml says what is loaded; that something loads it at boot is up to the site")
+        return
     if probe.family is Family.NONE:
         yield failure(
             NAME,
             "no kdump of a distribution is installed (kdump-tools, kdump-utils, kdump)",
             "nothing loads an image at boot, and kdumphpd does not know what to load",
-            "install it, or name a kernel in [reload.kexec] of kdumphpd.toml(5)",
+            "install it; or load an image at boot and name its kernel in [reload.kexec] of kdumphpd.toml(5)",
         )
         return
-    if probe.family is Family.DEBIAN and not _uses_kdump(probe.text(DEFAULTS) or ""):
-        yield failure(
-            NAME,
-            f"USE_KDUMP is not 1 in /{DEFAULTS}",
-            "kdump-tools is switched off and loads nothing",
-            f"sed -i 's/^#*USE_KDUMP=.*/USE_KDUMP=1/' /{DEFAULTS}; systemctl restart kdump-tools",
-        )
-        return
+    if probe.family is Family.DEBIAN:
+        values = ASSIGNED.findall(probe.text(DEFAULTS) or "")
+        if not _uses_kdump(values):
+            switch_on = CHANGE if values else APPEND
+            yield failure(
+                NAME,
+                f"USE_KDUMP is not 1 in /{DEFAULTS}",
+                "kdump-tools is switched off and loads nothing",
+                f"{switch_on} /{DEFAULTS}; {advice.restart(probe.facts.units, UNIT)}",
+            )
+            return
     yield _unit(probe)
 
 
-def _uses_kdump(text: str) -> bool:
+def _uses_kdump(values: Sequence[str]) -> bool:
     """By the last assignment, as a shell takes it. Without one kdump-config of Debian 13 is switched off."""
-    values = re.findall(r"^\s*USE_KDUMP=[\"']?(\w*)", text, re.MULTILINE)
     return bool(values) and values[-1] not in ("", "0")
 
 
@@ -48,15 +64,15 @@ def _unit(probe: Probe) -> Finding:
     for unit, state in found.items():
         enabled, active = state.get("UnitFileState", ""), state.get("ActiveState", "")
         if active == "failed":
-            return failure(
-                NAME, f"{unit} has failed", "it loads no image", f"journalctl -b -u {unit}; systemctl restart {unit}"
-            )
-        if enabled.startswith("enabled") or enabled in ("", "static", "generated"):
+            fix = f"journalctl -b -u {unit}; {advice.restart(units, unit)}"
+            return failure(NAME, f"{unit} has failed", "it loads no image", fix)
+        if enabled in STARTED_AT_BOOT and not advice.is_masked(units, unit):
             return ok(NAME, f"{probe.family}: {unit} is {enabled or 'installed'} and {active}")
-    unit = next(iter(found))
+    unit = next((unit for unit in found if found[unit].get("UnitFileState") == "enabled-runtime"), next(iter(found)))
+    enabled = found[unit].get("UnitFileState", "")
     return failure(
         NAME,
-        f"{unit} is {found[unit].get('UnitFileState', 'not enabled')}",
+        f"{unit} is {enabled} for this boot alone" if enabled == "enabled-runtime" else f"{unit} is {enabled}",
         "no image is loaded after the next boot, and kdumphpd can't ask it what to load",
-        f"systemctl enable --now {unit}",
+        advice.enable(units, unit),
     )

@@ -9,6 +9,11 @@ from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.image.errors import ImageError
 from kdumphpd.image.iomem import read_iomem
 
+NAME = "ranges"
+
+# Of a release. Fedora and openSUSE have it beside the modules as well.
+CONFIG, CONFIG_OF_MODULES = "boot/config-{}", "usr/lib/modules/{}/config"
+
 AUTO_ONLINE = "sys/devices/system/memory/auto_online_blocks"
 NEAR = 0.8  # a share of the limit
 
@@ -30,22 +35,30 @@ def check(probe: Probe) -> Iterable[Finding]:
 
 
 def limit(probe: Probe) -> int | None:
-    """CONFIG_CRASH_MAX_MEMORY_RANGES of the running kernel; None where it does not tell, or has no such limit."""
-    found = re.search(
-        r"^CONFIG_CRASH_MAX_MEMORY_RANGES=(\d+)$", probe.text(f"boot/config-{probe.release}") or "", re.M
-    )
-    return int(found[1]) if found else None
+    """CONFIG_CRASH_MAX_MEMORY_RANGES of the running kernel; None where it does not tell, or has no such limit.
+
+    Raises OSError where its configuration can't be read.
+    """
+    for path in (CONFIG, CONFIG_OF_MODULES):
+        found = re.search(
+            r"^CONFIG_CRASH_MAX_MEMORY_RANGES=(\d+)$", probe.text(path.format(probe.release)) or "", re.MULTILINE
+        )
+        if found:
+            return int(found[1])
+    return None
 
 
 def _ranges(probe: Probe) -> Finding:
-    name = "ranges"
+    name = NAME
     if not any(probe.facts.updates.values()):
         return ok(name, "this kernel updates no image, so there is no room to run out of")
-    most = limit(probe)
+    try:
+        most = limit(probe)
+    except PermissionError:
+        return skipped(name, "how many memory ranges an image has room for is for root to see", "run it as root")
     if most is None:
-        return skipped(
-            name, f"/boot/config-{probe.release} does not tell how many memory ranges an image has room for"
-        )
+        path = CONFIG.format(probe.release)
+        return skipped(name, f"/{path} does not tell how many memory ranges an image has room for")
     try:
         count = len(read_iomem(probe.root).ram)
     except (OSError, ImageError):

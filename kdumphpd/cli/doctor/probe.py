@@ -9,10 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd.cli.facts import Facts
-from kdumphpd.sysfs import MAX_ATTRIBUTE
 
 LIMIT = 60.0  # seconds for one command
-MAX_FILE = 4 << 20  # bytes
+MAX_TEXT = 4 << 20  # bytes of a file, or of what a command says
 
 
 class Family(StrEnum):
@@ -54,26 +53,29 @@ class Probe:
     execute: Run = field(repr=False)
 
     def text(self, path: str) -> str | None:
-        """What a small file says, without white space around it; None where it is absent or can't be read."""
+        """What a small file says, without white space around it; None where it is absent.
+
+        Raises OSError where it can't be read: that says nothing of what is in it.
+        """
         try:
             fd = os.open(self.root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                return file.read(MAX_FILE).decode("utf-8", "replace").strip()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        with os.fdopen(fd, "rb") as file:
+            return file.read(MAX_TEXT).decode("utf-8", "replace").strip()
 
     def exists(self, path: str) -> bool:
-        return (self.root / path).exists()
+        return os.path.exists(self.root / path)  # noqa: PTH110 - Path.exists() raises where it may not look
 
-    def glob(self, pattern: str) -> list[Path]:
-        """The paths that match, sorted; none where a folder can't be read."""
+    def listed(self, folder: str) -> list[Path]:
+        """What is in a folder, sorted; nothing where it is absent. Raises OSError where it can't be read."""
         try:
-            return sorted(self.root.glob(pattern))
-        except OSError:
+            return sorted((self.root / folder).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def run(self, *command: str) -> Said | None:
-        """What a command says; None where it is not installed or does not end."""
+        """What a command says; None where it is not installed. Raises OSError where it does not run, or not end."""
         return self.execute(command)
 
     @property
@@ -82,7 +84,7 @@ class Probe:
 
 
 def run(command: Sequence[str]) -> Said | None:
-    """Run it here, in the C locale, without input."""
+    """Run it here, in the C locale, without input; None where it is not installed. Raises OSError."""
     try:
         done = subprocess.run(
             command,
@@ -92,6 +94,8 @@ def run(command: Sequence[str]) -> Said | None:
             env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             check=False,
         )
-    except (OSError, subprocess.SubprocessError):
+    except FileNotFoundError:
         return None
-    return Said(done.returncode, (done.stdout + done.stderr)[:MAX_ATTRIBUTE].decode("utf-8", "replace"))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{command[0]} did not end within {LIMIT:g} s") from error
+    return Said(done.returncode, (done.stdout + done.stderr)[:MAX_TEXT].decode("utf-8", "replace"))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
-from kdumphpd.cli.doctor.probe import Family, Probe
+from kdumphpd.cli.doctor.probe import Family, Probe, Said
 from kdumphpd.image.errors import ImageError
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.messages import size
@@ -50,7 +50,7 @@ def _reserve(family: Family) -> str:
     return {
         Family.DEBIAN: "add crashkernel=512M to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, update-grub, reboot",
         Family.FEDORA: "kdumpctl reset-crashkernel --reboot",
-        Family.SUSE: "add crashkernel= as `kdumptool calibrate` has it with `yast2 kdump`, reboot",
+        Family.SUSE: "kdumptool commandline -u (of older releases: yast2 kdump), reboot",
         Family.NONE: "add crashkernel=512M to the kernel's command line, reboot",
     }[family]
 
@@ -60,15 +60,13 @@ def reserved_bytes(probe: Probe) -> int | None:
     try:
         ranges = read_iomem(probe.root).crash_kernel
     except (OSError, ImageError):
-        ranges = ()
-        if probe.text("proc/iomem") is None or not probe.is_root:
-            return None
+        ranges = None
     if ranges:
         return sum(r.size for r in ranges)
     try:
         return int.from_bytes((probe.root / DEVICE_TREE).read_bytes(), "big")
     except OSError:
-        return 0
+        return None if ranges is None else 0
 
 
 def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
@@ -90,17 +88,25 @@ def estimate(probe: Probe) -> tuple[int | None, str]:
     """Bytes that the distribution's own estimator wants for today's memory, and who says so; None where none does."""
     if not probe.is_root:
         return None, "how much it ought to be is for root to ask"
-    if (said := probe.run("kdumpctl", "estimate")) is not None:
+    if (said := _ask(probe, "kdumpctl", "estimate")) is not None:
         found = re.search(r"Recommended crashkernel:\s*(\d+)([KMG]?)", said.text)
         if found:
             return int(found[1]) * SUFFIXES[found[2]], "`kdumpctl estimate`"
-    if (said := probe.run("kdumptool", "calibrate")) is not None:
+    if (said := _ask(probe, "kdumptool", "calibrate")) is not None:
         values = dict(re.findall(r"^(Low|High):\s*(\d+)$", said.text, re.MULTILINE))
         if values:
             return sum(map(int, values.values())) * MIB, "`kdumptool calibrate`"
-    said = probe.run("makedumpfile", "--mem-usage", "/proc/kcore")
+    said = _ask(probe, "makedumpfile", "--mem-usage", "/proc/kcore")
     if said is not None and (found := re.search(r"Total pages on system:\s*(\d+)", said.text)):
         page = int(match[1]) if (match := re.search(r"Page size:\s*(\d+)", said.text)) else 4096
         total = size(int(found[1]) * page)
         return None, f"`makedumpfile --mem-usage` counts {total} of memory to dump, and asks for no amount"
     return None, "no estimator is installed (kdumpctl, kdumptool, makedumpfile)"
+
+
+def _ask(probe: Probe, *command: str) -> Said | None:
+    """What an estimator says; None where it does not: how much is reserved is known without it."""
+    try:
+        return probe.run(*command)
+    except OSError:
+        return None

@@ -1,26 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Does a udev rule of somebody else's reload the image beside kdumphpd?"""
 
+import contextlib
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
 
-from kdumphpd.cli.doctor.finding import Finding, ok, warning
+from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
 
 NAME = "udev rules"
 
 # The first folder that has a name wins, udev(7).
-FOLDERS = ("etc/udev/rules.d", "run/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d")
+ADMIN, RUNTIME = "etc/udev/rules.d", "run/udev/rules.d"
+FOLDERS = (ADMIN, RUNTIME, "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d")
 OURS = "usr/lib/kdumphpd/udev"
+COPIED = "70-kdump.rules"  # openSUSE's load.sh copies it to /run, and kdumphpd removes the copy
 
-# A rule for CPUs or memory that runs something of kdump's.
-HOTPLUG = re.compile(r"SUBSYSTEM==\"(?:cpu|memory)\"")
+# KEY OPERATOR "VALUE", or e"…" with escapes, or i"…" in any case; white space may stand around the operator.
+WORD = re.compile(r'(\w+)(?:\{[^}]*\})?\s*(==|!=|[-+:]?=)\s*([ei]*)"((?:[^"\\]|\\.)*)"')
+
+# Keys that choose devices, and what CPUs and memory blocks have there. A value is patterns with "|" between.
+CPUS_AND_MEMORY = {
+    "SUBSYSTEM": ("cpu", "memory"),
+    "KERNEL": ("cpu0", "cpu1", "cpu10", "memory0", "memory1", "memory10"),
+    "DEVPATH": ("/devices/system/cpu/cpu1", "/devices/system/memory/memory1"),
+}
+CPUS_AND_MEMORY |= {f"{key}S": values for key, values in CPUS_AND_MEMORY.items() if key != "DEVPATH"}
+
 RELOAD = re.compile(r"kdump|kexec", re.IGNORECASE)
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    competing = sorted(in_force(probe))
-    if not competing:
+    competing, unread = sorted(in_force(probe)), sorted(unreadable(probe))
+    if not competing and unread:
+        yield skipped(NAME, f"what is in {', '.join(unread)} is for root to see", "run it as root")
+    elif not competing:
         yield ok(NAME, "none of somebody else's reloads the image at hotplug")
     elif probe.facts.listener is None:
         named = ", ".join(competing)
@@ -30,27 +46,78 @@ def check(probe: Probe) -> Iterable[Finding]:
             NAME,
             f"{', '.join(competing)} reloads the image at hotplug, beside kdumphpd",
             "every event unloads and loads the image once more",
-            _fix(competing),
+            _fix(probe, competing),
         )
 
 
-def _fix(competing: list[str]) -> str:
-    if any(path.startswith("/etc/") for path in competing):
-        return "remove it, for /etc wins over kdumphpd's mask; then udevadm control --reload"
-    return "systemctl restart kdumphpd, which masks it again"
+def _fix(probe: Probe, competing: list[str]) -> str:
+    """kdumphpd masks the distributions' own rules while it runs: in /run, where it overwrites nobody's file."""
+    ours = {path.name for path in probe.listed(OURS)}
+    commands = []
+    for path in competing:
+        folder, _, name = path.rpartition("/")
+        if folder == f"/{ADMIN}":
+            commands.append(f"remove {path}, for /etc wins over kdumphpd's mask")
+        elif name == COPIED or (name in ours and folder != f"/{RUNTIME}"):
+            commands.append("systemctl restart kdumphpd, which masks it again")
+        elif name in ours:
+            commands.append(f"remove {path}; systemctl restart kdumphpd")
+        else:
+            commands.append(f"ln -s /dev/null /{ADMIN}/{name}")
+    return "; ".join([*dict.fromkeys(commands), "udevadm control --reload"])
 
 
 def in_force(probe: Probe) -> Iterable[str]:
-    """The paths of such rules that udev goes by."""
+    """The paths of such rules that udev goes by, as far as they can be read."""
+    for path in _files(probe):
+        with contextlib.suppress(PermissionError):
+            masked = path.is_symlink() and OURS in str(path.readlink())
+            name = _name(probe, path)
+            if not masked and reloads_at_hotplug(probe.text(name.lstrip("/")) or ""):
+                yield name
+
+
+def unreadable(probe: Probe) -> Iterable[str]:
+    """The paths of rules, and of folders of them, that can't be read."""
+    for folder in FOLDERS:
+        try:
+            probe.listed(folder)
+        except PermissionError:
+            yield f"/{folder}"
+    for path in _files(probe):
+        try:
+            probe.text(_name(probe, path).lstrip("/"))
+        except PermissionError:
+            yield _name(probe, path)
+
+
+def reloads_at_hotplug(text: str) -> bool:
+    """Whether one of the rules chooses CPUs or memory blocks, and one names something of kdump's. Pure."""
+    lines = [line for line in text.replace("\\\n", "").splitlines() if not line.lstrip().startswith("#")]
+    return any(map(_is_for_hotplug, lines)) and any(map(RELOAD.search, lines))
+
+
+def _is_for_hotplug(line: str) -> bool:
+    """Whether every key that chooses devices chooses CPUs or memory; what excludes these has a GOTO past a rule."""
+    keys = [
+        (operator, any(fnmatchcase(value, pattern) for value in CPUS_AND_MEMORY[key] for pattern in patterns))
+        for key, operator, prefix, text in WORD.findall(line)
+        if key in CPUS_AND_MEMORY
+        for patterns in [(text.lower() if "i" in prefix else text).split("|")]
+    ]
+    return any(chosen for _, chosen in keys) and all(chosen for operator, chosen in keys if operator == "==")
+
+
+def _files(probe: Probe) -> Iterable[Path]:
+    """The files of rules that udev goes by."""
     seen: set[str] = set()
     for folder in FOLDERS:
-        for path in probe.glob(f"{folder}/*.rules"):
-            name = path.name
-            if name in seen:
-                continue
-            seen.add(name)
-            text = probe.text(f"{folder}/{name}") or ""
-            lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-            masked = path.is_symlink() and OURS in str(path.readlink())
-            if not masked and any(map(HOTPLUG.search, lines)) and any(map(RELOAD.search, lines)):
-                yield f"/{folder}/{name}"
+        with contextlib.suppress(PermissionError):
+            for path in probe.listed(folder):
+                if path.suffix == ".rules" and path.name not in seen:
+                    seen.add(path.name)
+                    yield path
+
+
+def _name(probe: Probe, path: Path) -> str:
+    return f"/{path.relative_to(probe.root)}"

@@ -9,7 +9,13 @@ from kdumphpd.cli.doctor.probe import Probe
 
 NAME = "SELinux"
 ENFORCE = "sys/fs/selinux/enforce"
-DENIED = re.compile(r"avc: +denied .*comm=\"(?:kdump|kexec|helper|mkdumprd)")
+LOOK = "ausearch -m avc -ts boot | audit2why"
+
+# What kdump, kexec and kdumphpd are called, and the domains of the policies for them.
+DENIED = r"avc: +denied .*(comm=\"(kdump|kexec|helper|mkdumprd)|scontext=[^ ]*:kdump)"
+MOST = 100  # denials, the newest first
+
+JOURNAL = ("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat", "--reverse", f"--lines={MOST}")
 
 
 def check(probe: Probe) -> Iterable[Finding]:
@@ -20,16 +26,23 @@ def check(probe: Probe) -> Iterable[Finding]:
     if not probe.is_root:
         yield skipped(NAME, "denials are for root to see", "run it as root")
         return
-    said = probe.run("journalctl", "--boot", "--quiet", "--no-pager", "--output=cat", "--grep=avc: +denied")
-    lines = [line for line in (said.text if said else "").splitlines() if DENIED.search(line)]
-    if not lines:
+    said = probe.run(*JOURNAL, f"--grep={DENIED}")
+    text = said.text if said else "journalctl is not installed"
+    found = [line for line in text.splitlines() if re.search(DENIED, line)]
+    if not found and (said is None or (said.status != 0 and text.strip())):  # no entry is 1 without a word
+        yield skipped(NAME, f"denials are not known: {text.strip()[:200]}", LOOK)
+        return
+    if not found:
         yield ok(
-            NAME, f"{'enforcing' if mode == '1' else 'permissive'}, and nothing of kdump's was denied in this boot"
+            NAME,
+            f"{'enforcing' if mode == '1' else 'permissive'}, and by the journal nothing of kdump's was denied in "
+            "this boot",
         )
         return
+    count = f"{len(found)} denial{'s' * (len(found) != 1)}{' or more' * (len(found) >= MOST)}"
     yield warning(
         NAME,
-        f"{len(lines)} denials in this boot, the last one: {lines[-1][:200]}",
+        f"{count} in this boot, the last one: {found[0][:200]}",
         "a load or a recording may have failed for it" if mode == "1" else "in enforcing mode a load might fail",
-        "ausearch -m avc -ts boot | audit2why",
+        LOOK,
     )

@@ -5,8 +5,19 @@ from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
 from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.config import Config
 
 NAME = "configuration"
+
+
+def configured(probe: Probe) -> Config:
+    """The configuration; the defaults where it can't be read or is in error, which is what this check says."""
+    from kdumphpd import config_file
+
+    try:
+        return config_file.load(probe.root)
+    except config_file.ConfigError:
+        return Config()
 
 
 def check(probe: Probe) -> Iterable[Finding]:

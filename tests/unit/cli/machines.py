@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd import state
+from kdumphpd.cli.doctor import helper
+from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.facts import LOADERS, OURS, Units
-from kdumphpd.runtime import RECORD, STATE
+from kdumphpd.runtime import RECORD, SOCKET, STATE
 from kdumphpd.state import Condition, LastBurst, LastCheck, State
 from tests.unit.trees import kernel, put
 
@@ -55,6 +57,13 @@ def _units(ours: str = "active", loader: str = "active") -> Units:
         unit: {"ActiveState": active, "LoadState": "loaded", "UnitFileState": "enabled", "NRestarts": "0"}
         for unit, active in both.items()
     }
+
+
+def for_the_doctor(probe: Probe) -> Probe:
+    """With systemd's word on the helper's socket, for which the doctor alone asks."""
+    units = {**(probe.facts.units or {}), helper.UNIT: {"ActiveState": "active", "UnitFileState": "disabled"}}
+    put(probe.root, {SOCKET: ""})
+    return dataclasses.replace(probe, facts=dataclasses.replace(probe.facts, units=units))
 
 
 def _record(root: Path, **changes: Any) -> None:

@@ -15,6 +15,7 @@ from kdumphpd.cli.doctor.probe import Probe, Said
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Json, as_json, options, render
 from tests import golden
+from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
 
 COMMANDS = {
@@ -53,7 +54,7 @@ def every_command(probe: Probe) -> str:
         ("status", list(status.lines(found, health))),
         ("check", list(check.lines(found, health))),
         ("explain", list(explain.lines(health.why, answers))),
-        ("doctor", list(doctor.lines(doctor.examine(probe)))),
+        ("doctor", list(doctor.lines(doctor.examine(machines.for_the_doctor(probe))))),
     ]
     text = ""
     for name, lines in parts:

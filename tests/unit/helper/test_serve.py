@@ -3,7 +3,7 @@
 
 import pytest
 
-from kdumphpd.config import Config, ReloadConfig
+from kdumphpd.config import Config, LoaderChoice, ReloadConfig
 from kdumphpd.helper.record import Pending
 from kdumphpd.helper.serve import serve
 from kdumphpd.protocol import Outcome, Reason, Request
@@ -167,3 +167,13 @@ def test_an_unsafe_image_whose_files_are_being_written_is_tried_again_in_a_momen
     assert (result.outcome, result.wait > 0) == (Outcome.UNSAFE, True)
     world.files_ready = True
     assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+
+
+def test_fadump_is_registered_again_where_the_kernel_refuses_kexec(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.load_disabled, world.kernel_can = True, False
+    world.online(2)
+    assert ask(world).outcome is Outcome.FAILED
+    monkeypatch.setattr(FakeSystem, "loader", lambda _: LoaderChoice.FADUMP)
+    assert ask(world).outcome is Outcome.RELOADED
