@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `kdumphpctl explain` says is what the helper would do."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from kdumphpd.cli import exits, explain, facts
+from kdumphpd.cli.explain import EVENTS, Consequence
+from kdumphpd.cli.output import Json, options
+from kdumphpd.kernel.fadump import Fadump
+from tests.unit.cli.machines import STATES
+from tests.unit.trees import put
+
+REFUSAL = "kernel.kexec_load_disabled is 1"
+OFF = "proc/sys/kernel/kexec_load_disabled"
+
+
+def consequences(found: facts.Facts, refusal: str = "", machine: str = "x86_64") -> dict[str, Consequence]:
+    return {event.name: explain.explain(found, event, machine, refusal) for event in EVENTS}
+
+
+def seen(root: Path, state: str) -> facts.Facts:
+    return facts.read(root, STATES[state](root))
+
+
+def with_fadump(found: facts.Facts, *, registered: bool, hotplug_ready: bool = False) -> facts.Facts:
+    return dataclasses.replace(found, loaded=registered, fadump=Fadump(True, registered, hotplug_ready))
+
+
+def test_a_kernel_that_loads_nothing_any_more_leaves_the_image_out_of_date(tmp_path: Path) -> None:
+    for name, said in consequences(seen(tmp_path, "armed-by-reloads"), REFUSAL).items():
+        assert said.goes_wrong == (name != "CPU removed")
+        assert ("kdumphpd reloads" in said.then) is False
+        assert (said.because == REFUSAL) == said.goes_wrong
+    updated = consequences(seen(tmp_path / "updated", "armed"), REFUSAL)
+    assert [said.goes_wrong for said in updated.values()] == [False, False, False, True]
+    down = consequences(seen(tmp_path / "down", "down"), REFUSAL)
+    assert all(said.goes_wrong for said in down.values())
+
+
+@pytest.mark.parametrize(("disabled", "status"), [("0\n", exits.ARMED), ("1\n", exits.WRONG)])
+def test_the_exit_status_says_so(
+    disabled: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen(tmp_path, "armed-by-reloads")
+    put(tmp_path, {OFF: disabled})
+    assert explain.run(options(json=Json.SHORT), tmp_path) == status
+    events = json.loads(capsys.readouterr().out)["events"]
+    assert any(event["goes_wrong"] for event in events) == (status == exits.WRONG)
+
+
+def test_a_reload_that_is_pending_is_none_where_the_kernel_refuses(tmp_path: Path) -> None:
+    found = seen(tmp_path, "unprotected")
+    assert all(said.then == "nothing more" for said in consequences(found).values())
+    assert all(REFUSAL in said.because for said in consequences(found, REFUSAL).values())
+
+
+def test_without_uevents_nobody_notices(tmp_path: Path) -> None:
+    found = dataclasses.replace(seen(tmp_path, "deaf"), updates={})
+    assert consequences(found)["memory added"].goes_wrong
+
+
+def test_fadump_is_registered_again_by_whoever_runs_and_only_where_it_is_registered(tmp_path: Path) -> None:
+    found = with_fadump(seen(tmp_path, "armed"), registered=True)
+    said = consequences(found)
+    assert said["memory added"].then == "kdumphpd registers fadump again"
+    assert said["CPU added"].then == "nothing"
+    assert consequences(found, REFUSAL) == said  # kexec has no part in it
+    down = consequences(dataclasses.replace(found, listener=None))
+    assert "kdumphpd registers" not in down["memory added"].then
+    assert down["memory added"].because == "kdumphpd does not run"
+    gone = consequences(with_fadump(found, registered=False))
+    assert {said.then for said in gone.values()} == {"nothing"}
+    assert "not registered" in gone["memory added"].because
+    ready = consequences(with_fadump(dataclasses.replace(found, listener=None), registered=True, hotplug_ready=True))
+    assert {said.then for said in ready.values()} == {"nothing"}
