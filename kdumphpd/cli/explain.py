@@ -2,7 +2,8 @@
 """Say what happens on this machine when a CPU or memory is added or removed, and why.
 
 Exit status: 0 the image stays right, or is put right, whatever is added or removed; 1 it does not, for something is
-wrong; 3 no image is loaded, and so nothing happens; 4 that can't be told, or kdumphpd does not run.
+wrong, or the kernel loads no image any more; 3 no image is loaded, and so nothing happens; 4 that can't be told, or
+kdumphpd does not run.
 """
 
 import argparse

@@ -19,7 +19,7 @@ CHANGE = r"sed -Ei 's/^([ \t]*(export[ \t]+)?USE_KDUMP)=.*/\1=1/'"
 APPEND = r"printf '\nUSE_KDUMP=1\n' >>"  # a file may have no end of its last line
 
 # systemd starts a unit in one of these states at boot; "enabled-runtime" is gone by then.
-STARTED_AT_BOOT = ("enabled", "", "static", "generated", "alias", "indirect")
+STARTED_AT_BOOT = ("enabled", "", "static", "generated")
 
 
 def check(probe: Probe) -> Iterable[Finding]:

@@ -13,6 +13,8 @@ from kdumphpd.messages import size
 NAME = "reservation"
 MIB = 1 << 20
 
+SUSE = "kdumptool commandline -u (where it does not know that: yast2 kdump)"
+
 # PowerPC does not list its reservation in /proc/iomem.
 DEVICE_TREE = "proc/device-tree/chosen/linux,crashkernel-size"
 
@@ -50,9 +52,17 @@ def _reserve(family: Family) -> str:
     return {
         Family.DEBIAN: "add crashkernel=512M to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, update-grub, reboot",
         Family.FEDORA: "kdumpctl reset-crashkernel --reboot",
-        Family.SUSE: "kdumptool commandline -u (of older releases: yast2 kdump), reboot",
+        Family.SUSE: f"{SUSE}, reboot",
         Family.NONE: "add crashkernel=512M to the kernel's command line, reboot",
     }[family]
+
+
+def _raise(family: Family, mebibytes: int) -> str:
+    """How the boot loader is told to reserve more."""
+    return {
+        Family.FEDORA: f"grubby --update-kernel=ALL --args=crashkernel={mebibytes}M",
+        Family.SUSE: SUSE,  # it divides them into what has to be below 4 GiB and the rest
+    }.get(family, f"raise crashkernel= on the kernel's command line to {mebibytes}M")
 
 
 def reserved_bytes(probe: Probe) -> int | None:
@@ -80,7 +90,7 @@ def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
             NAME,
             f"{size(reserved)} is reserved, {source} asks for {size(wanted)}",
             "the capture kernel may run out of memory, and then there is no dump",
-            f"raise crashkernel= to {wanted // MIB}M and reboot; kdumphpctl doctor after each hot-add",
+            f"{_raise(probe.family, wanted // MIB)}, reboot; kdumphpctl doctor after each hot-add",
         )
 
 

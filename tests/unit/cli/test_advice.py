@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.cli import advice, facts
-from kdumphpd.cli.doctor import helper, image, judgement, loader, rules, services
+from kdumphpd.cli.doctor import helper, image, judgement, loader, reservation, rules, services
 from kdumphpd.cli.doctor.finding import Level
-from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.cli.doctor.probe import PROGRAMS, Family, Probe, Said
 from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.health import judge
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.verdict import UNSAFE, ImageState, Verdict
 from kdumphpd.runtime import SOCKET
-from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES, UNIT
 from tests.unit.cli.test_doctor import RULE, one, probe
-from tests.unit.trees import put
 
 STALE = Verdict(ImageState.STALE, detail="1 GiB is missing")
 LACKING = Verdict(ImageState.UNSAFE, unsafe=UNSAFE.format("acpi_no_memhotplug"))
@@ -49,8 +47,7 @@ def test_the_doctor_says_what_status_says(name: str, tmp_path: Path) -> None:
 
 
 def test_a_helper_that_does_not_answer_is_no_health(tmp_path: Path) -> None:
-    put(machine := tmp_path, {})
-    seen = probe(machine)
+    seen = probe(tmp_path)
     assert seen.facts.listener is not None
     failure = "cannot talk to the helper"
     for healthy, level in ((False, Level.FAILURE), (True, Level.WARNING)):
@@ -154,6 +151,24 @@ def test_the_command_that_switches_kdump_tools_on_does_so(text: str, tmp_path: P
     assert told.stdout == "1\n"
 
 
+@pytest.mark.parametrize(
+    ("program", "said", "fix"),
+    [
+        (PROGRAMS[Family.FEDORA], Said(0, "Recommended crashkernel: 256M\n"), "grubby --update-kernel=ALL"),
+        (PROGRAMS[Family.SUSE], Said(0, "Low: 72\nHigh: 188\n"), "kdumptool commandline -u"),
+    ],
+)
+def test_more_is_reserved_by_the_distributions_own_means(program: str, said: Said, fix: str, tmp_path: Path) -> None:
+    says = {"kdumpctl estimate": said, "kdumptool calibrate": said}
+    seen = probe(tmp_path, files={program: ""}, says=says)
+    (tmp_path / PROGRAMS[Family.DEBIAN]).unlink()
+    finding = one(reservation.check, seen)
+    assert finding.level is Level.WARNING
+    assert finding.fix.startswith(fix)
+    none = dataclasses.replace(seen, facts=dataclasses.replace(seen.facts, crashkernel=False))
+    assert "reboot" in one(reservation.check, none).fix
+
+
 def test_a_sites_own_kernel_is_a_loader(tmp_path: Path) -> None:
     seen = probe(tmp_path, files={"etc/kdumphpd.toml": '[reload.kexec]\nkernel = "/boot/vmlinuz"\n'})
     (tmp_path / "usr/sbin/kdump-config").unlink()
@@ -226,7 +241,3 @@ def test_every_reason_why_an_image_cannot_be_read_has_a_remedy_or_none_is_known(
 def test_a_competing_rule_is_got_rid_of_where_it_lies(path: str, fix: str, tmp_path: Path) -> None:
     ours = {f"{rules.OURS}/{name}": "" for name in ("50-kdump-tools.rules", "98-kexec.rules")}
     assert one(rules.check, probe(tmp_path, files={path: RULE, **ours})).fix.startswith(fix)
-
-
-def test_machines_tell_of_the_socket_to_the_doctor_alone(tmp_path: Path) -> None:
-    assert helper.UNIT not in machines.armed(tmp_path)
