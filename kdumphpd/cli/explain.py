@@ -107,6 +107,8 @@ def _obstacle(found: Facts, event: Event, refusal: str) -> tuple[str, str] | Non
 
 
 def _without_an_image(found: Facts, refusal: str, *, fadump: bool) -> tuple[str, str, bool]:
+    if found.loaded is None:
+        return "that can't be told", found.problem, False
     if not found.last_load or not found.last_load.pending:
         if fadump:
             return "nothing", "fadump is not registered, and kdumphpd registers none that it did not take back", False

@@ -184,6 +184,12 @@ def test_a_deferred_reload_is_asked_for_as_status_has_it(tmp_path: Path, monkeyp
     assert one(image.check, probe(tmp_path / "b"), "image").fix == "kdumphpctl rearm"
 
 
+def test_an_image_of_which_nothing_can_be_told_is_not_taken_for_none(tmp_path: Path) -> None:
+    seen = probe(tmp_path)
+    seen = dataclasses.replace(seen, facts=dataclasses.replace(seen.facts, loaded=None, problem="no"))
+    assert "not known" in one(image.check, seen).means
+
+
 def test_where_the_kernel_loads_nothing_no_reload_is_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_verdict(monkeypatch, STALE)
     seen = probe(tmp_path, "armed-by-reloads", files={"proc/sys/kernel/kexec_load_disabled": "1\n"})

@@ -77,3 +77,10 @@ def test_fadump_is_registered_again_by_whoever_runs_and_only_where_it_is_registe
     assert "not registered" in gone["memory added"].because
     ready = consequences(with_fadump(dataclasses.replace(found, listener=None), registered=True, hotplug_ready=True))
     assert {said.then for said in ready.values()} == {"nothing"}
+
+
+def test_what_cannot_be_told_is_not_taken_for_no_image(tmp_path: Path) -> None:
+    found = dataclasses.replace(seen(tmp_path, "armed"), loaded=None, problem="cannot tell: Input/output error")
+    assert {(said.then, said.because) for said in consequences(found).values()} == {
+        ("that can't be told", "cannot tell: Input/output error")
+    }
