@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Is the machine protected? Pure. `status`, `check` and kdumphpd-check.service judge alike."""
+"""Is the machine protected? Pure. `status`, `check`, `doctor` and kdumphpd-check.service judge alike."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -69,7 +69,7 @@ def _unit(probe: Probe) -> Finding:
         if enabled in STARTED_AT_BOOT and not advice.is_masked(units, unit):
             return ok(NAME, f"{probe.family}: {unit} is {enabled or 'installed'} and {active}")
     unit = next((unit for unit in found if found[unit].get("UnitFileState") == "enabled-runtime"), next(iter(found)))
-    enabled = found[unit].get("UnitFileState", "")
+    enabled = found[unit].get("UnitFileState") or "masked"
     return failure(
         NAME,
         f"{unit} is {enabled} for this boot alone" if enabled == "enabled-runtime" else f"{unit} is {enabled}",
