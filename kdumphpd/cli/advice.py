@@ -13,7 +13,7 @@ def start(units: Units | None, unit: str) -> str:
 
 
 def restart(units: Units | None, unit: str) -> str:
-    """Start it anew, whether it runs or not."""
+    """Restart it, or start it where it does not run."""
     return _of_units(units, unit, f"systemctl restart {unit}")
 
 
