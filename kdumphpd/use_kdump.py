@@ -7,14 +7,19 @@ from pathlib import Path
 DEFAULTS = "etc/default/kdump-tools"
 
 
-def is_switched_off(root: Path) -> bool:
-    """By the last assignment of USE_KDUMP, as a shell takes it; False where there is no such file to be read.
+ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?USE_KDUMP=[\"']?(\w*)", re.MULTILINE)
 
-    Without one kdump-config of Debian 13 is switched off.
-    """
+
+def is_switched_off(root: Path) -> bool:
+    """By the file; False where there is no such file to be read."""
     try:
         text = (root / DEFAULTS).read_text(errors="replace")
     except OSError:
         return False
-    values = re.findall(r"^\s*USE_KDUMP=[\"']?(\w*)", text, re.MULTILINE)
+    return switches_off(text)
+
+
+def switches_off(text: str) -> bool:
+    """By the last assignment of USE_KDUMP, as a shell takes it. Without one kdump-config of Debian 13 is off."""
+    values = ASSIGNED.findall(text)
     return not values or values[-1] in ("", "0")

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Is there something of the distribution's that loads the image, and will it at the next boot?"""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from kdumphpd.cli import advice
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
 from kdumphpd.cli.doctor.probe import Family, Probe
 from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.facts import LOADERS
+from kdumphpd.use_kdump import ASSIGNED, DEFAULTS, switches_off
 
 NAME = "loader"
-DEFAULTS = "etc/default/kdump-tools"
 UNIT = "kdump-tools.service"
 
-ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?USE_KDUMP=[\"']?(\w*)", re.MULTILINE)
 CHANGE = r"sed -Ei 's/^([ \t]*(export[ \t]+)?USE_KDUMP)=.*/\1=1/'"
 APPEND = r"printf '\nUSE_KDUMP=1\n' >>"  # a file may have no end of its last line
 
@@ -36,9 +34,9 @@ def check(probe: Probe) -> Iterable[Finding]:
         )
         return
     if probe.family is Family.DEBIAN:
-        values = ASSIGNED.findall(probe.text(DEFAULTS) or "")
-        if not _uses_kdump(values):
-            switch_on = CHANGE if values else APPEND
+        text = probe.text(DEFAULTS) or ""
+        if switches_off(text):
+            switch_on = CHANGE if ASSIGNED.search(text) else APPEND
             yield failure(
                 NAME,
                 f"USE_KDUMP is not 1 in /{DEFAULTS}",
@@ -47,11 +45,6 @@ def check(probe: Probe) -> Iterable[Finding]:
             )
             return
     yield _unit(probe)
-
-
-def _uses_kdump(values: Sequence[str]) -> bool:
-    """By the last assignment, as a shell takes it. Without one kdump-config of Debian 13 is switched off."""
-    return bool(values) and values[-1] not in ("", "0")
 
 
 def _unit(probe: Probe) -> Finding:

@@ -16,6 +16,7 @@ from kdumphpd.cli.health import judge
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.verdict import UNSAFE, ImageState, Verdict
 from kdumphpd.runtime import SOCKET
+from kdumphpd.use_kdump import DEFAULTS
 from tests.unit.cli.machines import STATES, UNIT
 from tests.unit.cli.test_doctor import RULE, one, probe
 
@@ -140,13 +141,13 @@ def test_what_is_enabled_for_this_boot_alone_fails(unit: str, check: object, tmp
     ],
 )
 def test_the_command_that_switches_kdump_tools_on_does_so(text: str, tmp_path: Path) -> None:
-    seen = probe(tmp_path, files={loader.DEFAULTS: text})
+    seen = probe(tmp_path, files={DEFAULTS: text})
     command, _, restart = one(loader.check, seen).fix.rpartition("; ")
     assert restart == "systemctl restart kdump-tools.service"
     subprocess.run(["sh", "-c", command.replace(" /etc", f" {tmp_path}/etc")], check=True)
     assert one(loader.check, seen).level is Level.OK
     told = subprocess.run(
-        ["sh", "-c", f'. "{tmp_path}/{loader.DEFAULTS}"; echo $USE_KDUMP'], capture_output=True, text=True, check=True
+        ["sh", "-c", f'. "{tmp_path}/{DEFAULTS}"; echo $USE_KDUMP'], capture_output=True, text=True, check=True
     )
     assert told.stdout == "1\n"
 

@@ -23,6 +23,7 @@ from kdumphpd.cli.doctor import (
 )
 from kdumphpd.cli.doctor.finding import Finding, Level
 from kdumphpd.cli.doctor.probe import Probe, Said, run
+from kdumphpd.use_kdump import DEFAULTS
 from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import put
@@ -113,7 +114,7 @@ def test_an_image_that_the_kernel_may_not_touch_warns(tmp_path: Path) -> None:
     ],
 )
 def test_kdump_tools_is_switched_on_by_its_last_word(text: str, level: Level, tmp_path: Path) -> None:
-    assert one(loader.check, probe(tmp_path, files={loader.DEFAULTS: text})).level is level
+    assert one(loader.check, probe(tmp_path, files={DEFAULTS: text})).level is level
 
 
 def test_a_loader_that_failed_is_disabled_or_missing_fails(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from kdumphpd.cli import doctor
 from kdumphpd.cli.doctor import dumps, kexec, loader, memory, reservation, rules, settings
 from kdumphpd.cli.doctor.finding import Level
 from kdumphpd.cli.doctor.probe import Probe, Said, run
+from kdumphpd.use_kdump import DEFAULTS
 from tests.unit.cli.test_doctor import RULE, one, probe
 from tests.unit.trees import put
 
@@ -90,7 +91,7 @@ def test_a_kernels_configuration_that_may_not_be_read_says_nothing(machine: Prob
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        (loader.DEFAULTS, loader.NAME),
+        (DEFAULTS, loader.NAME),
         ("etc/kdumphpd.toml", settings.NAME),
         ("sys/devices/system/memory/auto_online_blocks", memory.NAME),
         ("proc/sys/kernel/kexec_load_disabled", "kernel"),

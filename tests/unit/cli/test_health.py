@@ -133,7 +133,7 @@ def test_a_state_of_another_version_is_no_kdumphpd_that_does_not_run(tmp_path: P
     units = {**machines.armed(tmp_path), OURS: {"ActiveState": "active"}}
     put(tmp_path, {STATE: '{"version": 9}'})
     health = judge(facts.read(tmp_path, units))
-    assert (health.exit, health.hint) == (exits.UNKNOWN, "systemctl restart kdumphpd")
+    assert (health.exit, health.hint) == (exits.UNKNOWN, "systemctl restart kdumphpd.service")
     assert "does not say how it is" in health.why
 
 
