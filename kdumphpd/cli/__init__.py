@@ -10,17 +10,15 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from kdumphpd import __version__
 from kdumphpd.cli import exits, output
+from kdumphpd.cli.arguments import arrange
 
 VERBS = ("status", "check", "doctor", "explain", "history", "watch", "plot", "inspect", "verify", "rearm")
-
-DEFAULT = "status"
-FOR_ALL = ("-h", "--help", "--version")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -68,15 +66,6 @@ def main() -> None:
         )
     options = parser.parse_args(words)
     sys.exit(_run(options, modules[options.verb].run))
-
-
-def arrange(words: Sequence[str]) -> list[str]:
-    """The verb first, `status` where there is none, and --json alone with its value."""
-    arranged = ["--json=auto" if word == "--json" else word for word in words]
-    at = next((i for i, word in enumerate(arranged) if not word.startswith("-")), None)
-    if at is not None:
-        return [arranged[at], *arranged[:at], *arranged[at + 1 :]]
-    return arranged if any(word in FOR_ALL for word in arranged) else [DEFAULT, *arranged]
 
 
 def _run(options: argparse.Namespace, run: Callable[[argparse.Namespace, Path], int]) -> int:

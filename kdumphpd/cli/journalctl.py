@@ -10,6 +10,7 @@ from kdumphpd.cli.entries import FIELDS, Entry, entries
 from kdumphpd.messages import MessageId
 
 UNIT = "kdumphpd.service"
+MAY_BE_ALONE = ("boot", "lines")  # options that journalctl takes without a value
 MAX_SAID = 1000  # characters of what journalctl complains of
 
 
@@ -24,7 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-b", "--boot", nargs="?", const="", metavar="BOOT", help="entries of this boot, or of another one: -1, an ID"
     )
-    parser.add_argument("-n", "--lines", metavar="N", help="the last N entries")
+    parser.add_argument(
+        "-n",
+        "--lines",
+        nargs="?",
+        const="",
+        metavar="N",
+        help="the last N entries, 10 without a number",
+    )
 
 
 def command(options: argparse.Namespace, priority: str) -> list[str]:
@@ -34,12 +42,13 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
     whoever has sent the entry (systemd.journal-fields(7), "Trusted Journal Fields").
     """
     chosen = {"since": options.since, "until": options.until, "boot": options.boot, "lines": options.lines}
+    given = [(name, value) for name, value in chosen.items() if value is not None]
     return [
         "journalctl",
         *("--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}"),
         f"--priority={priority}",
         # With "=": whatever the operator has given is a value, and never an option.
-        *(f"--{name}={value}" if value else f"--{name}" for name, value in chosen.items() if value is not None),
+        *(f"--{name}" if value == "" and name in MAY_BE_ALONE else f"--{name}={value}" for name, value in given),
         f"_SYSTEMD_UNIT={UNIT}",
         *(f"MESSAGE_ID={id_}" for id_ in MessageId),
     ]
