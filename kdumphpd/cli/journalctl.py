@@ -2,8 +2,8 @@
 """Asking journalctl for the listener's entries, with its own options for which of them."""
 
 import argparse
+import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 
 from kdumphpd.cli.entries import FIELDS, Entry, entries
@@ -56,14 +56,15 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
 
 def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
     """The entries that were asked for, the oldest first. Raises JournalError."""
-    with tempfile.TemporaryFile() as said:
-        try:
+    try:
+        # In memory: a pipe might fill while the other one is read, and no folder for temporary files be writable.
+        with os.fdopen(os.memfd_create("journalctl"), "w+b") as said:
             process = subprocess.Popen(command(options, priority), stdout=subprocess.PIPE, stderr=said)
-        except OSError as error:
-            raise JournalError(f"cannot run journalctl: {error.strerror}") from error
-        with process:
-            yield from entries(process.stdout or ())
-        if process.returncode:
+            with process:
+                yield from entries(process.stdout or ())
             said.seek(0)
             words = said.read(MAX_SAID).decode("utf-8", "replace").strip()
-            raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")
+    except OSError as error:
+        raise JournalError(f"cannot run journalctl: {error.strerror}") from error
+    if process.returncode:
+        raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")

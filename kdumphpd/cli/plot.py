@@ -39,11 +39,11 @@ def run(options: argparse.Namespace, root: Path) -> int:
     if options.quiet:
         return exits.ARMED
     if output.wants_json(options):
-        print(output.as_json(options, content(timeline)))
+        output.write(output.as_json(options, content(timeline)))
         return exits.ARMED
     if sys.stdout.isatty():
         note(options, "this is a picture: kdumphpctl plot > kdump.svg")
-    print(draw(timeline, os.uname().nodename), end="")
+    output.write(draw(timeline, os.uname().nodename), end="")
     return exits.ARMED
 
 
