@@ -25,8 +25,8 @@ class _Boot:
 def place(entries: Iterable[Entry], now: float | None, monotonic: float) -> tuple[list[Entry], float | None]:
     """The entries with the `when` at which they belong, and `now` likewise: the oldest first.
 
-    `now`, `monotonic`: both clocks at this moment, where the last entry is of the running boot; `now` is None where it
-    is not, `monotonic` 0 where that is not known.
+    `now`, `monotonic`: both clocks at this moment, where the last entry is of the running boot; `now` is None where
+    it is not, `monotonic` 0 where that is not known.
     """
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -93,7 +93,7 @@ class _Builder:
         self.deaf = False
 
     def lost(self, entry: Entry) -> None:
-        """Uevents were lost. An error: none are received from now on. Else they are, and the next answer says more."""
+        """Uevents were lost. An error: none are received from now on; else they are, and an answer follows."""
         self.deaf = entry.priority <= ERROR
         if self.deaf:
             self._doubt(entry.when, entry)
@@ -133,8 +133,8 @@ def build(
     """The timeline of entries, in the journal's order; None of none.
 
     `now`: seconds since the epoch, where the last entry is of the running boot; None: nothing is known of what came
-    after it. `monotonic`: the same moment by the other clock; 0: not known. `watched`: where the listener does not run
-    any longer, when it last did; None: it runs.
+    after it. `monotonic`: the same moment by the other clock; 0: not known. `watched`: where the listener does not
+    run any longer, when it last did; None: it runs.
     """
     builder, requests, turns = _Builder(), [], []
     first = last = None

@@ -73,7 +73,7 @@ def test_a_clock_that_is_set_moves_nothing() -> None:
 
 def test_a_clock_that_was_set_back_loses_nothing_without_the_monotonic_clock() -> None:
     timeline = built(replace(STARTED, when=T + 9e7), replace(CHECKED, when=T + 9e7 + 1), RELOADED, now=T + 200)
-    assert (timeline.begin, timeline.end) == (T + 94.8, T + 200)
+    assert (timeline.begin, timeline.end) == (T + 100, T + 200)
 
 
 def test_boots_are_in_order_and_none_begins_before_the_last_has_ended() -> None:
@@ -83,7 +83,7 @@ def test_boots_are_in_order_and_none_begins_before_the_last_has_ended() -> None:
             for n, boot in enumerate("abc")
         ]
         boots[1] = [replace(entry, when=entry.when + wrong) for entry in boots[1]]
-        timeline = built(*sum(boots, []), now=T + 2100)
+        timeline = built(*(entry for boot in boots for entry in boot), now=T + 2100)
         assert (timeline.begin, timeline.end) == (T + 10, T + 2100)
         starts = [entry.when for entry in timeline.turns]
         assert starts == sorted(starts)
