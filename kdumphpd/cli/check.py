@@ -2,8 +2,8 @@
 """Say in one line whether kdump is armed, with performance data, as a plugin of Nagios and its kin.
 
 Exit status: 0 OK: armed; 1 WARNING: a dump may miss something or fail, or no image is loaded and none is meant to be
-(see --stopped); 2 CRITICAL: no image is loaded against the operator's wish; 3 UNKNOWN: that can't be told, or
-kdumphpd does not run. These are Nagios', not those of the other verbs.
+(see --stopped); 2 CRITICAL: no image is loaded against the operator's wish; 3 UNKNOWN: that can't be told,
+kdumphpd does not run, or the call is wrong. These are Nagios', not those of the other verbs.
 """
 
 import argparse

@@ -72,6 +72,7 @@ class Entry:
     elapsed: float = 0.0  # from the first event to this entry
     cpus: str = ""  # "add 2,4-7 remove 1"
     blocks: str = ""
+    monotonic: float = 0.0  # seconds of its boot's monotonic clock; 0: the journal does not say
 
 
 def entries(lines: Iterable[bytes]) -> Iterator[Entry]:
@@ -108,6 +109,7 @@ def _entry(content: Mapping[str, Any]) -> Entry | None:
         elapsed=_number(content, "KDUMPHPD_ELAPSED"),
         cpus=_sets(content, "CPUS"),
         blocks=_sets(content, "BLOCKS"),
+        monotonic=_number(content, "__MONOTONIC_TIMESTAMP", LONGEST * 1e6) / 1e6,
     )
 
 

@@ -6,6 +6,7 @@ Every user may read all of it, and reading it takes no lock of the kernel's.
 """
 
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -162,11 +163,14 @@ def last_load(root: Path) -> LastLoad | None:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return None
             content = json.loads(file.read(runtime.MAX_RECORD).strip(b"\0 "))
+        unprotected = float(content["unprotected"])
+        if not math.isfinite(unprotected):
+            return None  # json.loads() takes NaN and 1e999, which are no JSON
         return LastLoad(
             pending=content["pending"] is not None,
             method=str(content["method"]),
             kernel_updates=content["kernel_updates"] is True,
-            unprotected=float(content["unprotected"]),
+            unprotected=unprotected,
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

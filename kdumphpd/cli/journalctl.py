@@ -2,14 +2,15 @@
 """Asking journalctl for the listener's entries, with its own options for which of them."""
 
 import argparse
+import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 
 from kdumphpd.cli.entries import FIELDS, Entry, entries
 from kdumphpd.messages import MessageId
 
 UNIT = "kdumphpd.service"
+MAY_BE_ALONE = ("boot", "lines")  # options that journalctl takes without a value
 MAX_SAID = 1000  # characters of what journalctl complains of
 
 
@@ -24,7 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-b", "--boot", nargs="?", const="", metavar="BOOT", help="entries of this boot, or of another one: -1, an ID"
     )
-    parser.add_argument("-n", "--lines", metavar="N", help="the last N entries")
+    parser.add_argument(
+        "-n",
+        "--lines",
+        nargs="?",
+        const="",
+        metavar="N",
+        help="the last N entries, 10 without a number",
+    )
 
 
 def command(options: argparse.Namespace, priority: str) -> list[str]:
@@ -34,12 +42,13 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
     whoever has sent the entry (systemd.journal-fields(7), "Trusted Journal Fields").
     """
     chosen = {"since": options.since, "until": options.until, "boot": options.boot, "lines": options.lines}
+    given = [(name, value) for name, value in chosen.items() if value is not None]
     return [
         "journalctl",
         *("--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}"),
         f"--priority={priority}",
         # With "=": whatever the operator has given is a value, and never an option.
-        *(f"--{name}={value}" if value else f"--{name}" for name, value in chosen.items() if value is not None),
+        *(f"--{name}" if value == "" and name in MAY_BE_ALONE else f"--{name}={value}" for name, value in given),
         f"_SYSTEMD_UNIT={UNIT}",
         *(f"MESSAGE_ID={id_}" for id_ in MessageId),
     ]
@@ -47,14 +56,15 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
 
 def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
     """The entries that were asked for, the oldest first. Raises JournalError."""
-    with tempfile.TemporaryFile() as said:
-        try:
+    try:
+        # In memory: a pipe might fill while the other one is read, and no folder for temporary files be writable.
+        with os.fdopen(os.memfd_create("journalctl"), "w+b") as said:
             process = subprocess.Popen(command(options, priority), stdout=subprocess.PIPE, stderr=said)
-        except OSError as error:
-            raise JournalError(f"cannot run journalctl: {error.strerror}") from error
-        with process:
-            yield from entries(process.stdout or ())
-        if process.returncode:
+            with process:
+                yield from entries(process.stdout or ())
             said.seek(0)
             words = said.read(MAX_SAID).decode("utf-8", "replace").strip()
-            raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")
+    except OSError as error:
+        raise JournalError(f"cannot run journalctl: {error.strerror}") from error
+    if process.returncode:
+        raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")

@@ -6,6 +6,7 @@ that no verb has to think of it.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -19,6 +20,10 @@ SCHEMA = 1
 
 LABEL = 14  # columns of a label, the space after it included
 NARROWEST = 40  # columns; a terminal that is narrower breaks lines by itself
+
+
+class OutputError(Exception):
+    """The answer can't be written; the message says why."""
 
 
 class Json(StrEnum):
@@ -106,36 +111,68 @@ def show(options: argparse.Namespace, content: Mapping[str, Any], lines: Iterabl
     if options.quiet:
         return
     if wants_json(options):
-        print(as_json(options, content))
+        write(as_json(options, content))
         return
     text = "\n".join(render(lines, colour=colourful(sys.stdout), width=width_of(sys.stdout)))
     if sys.stdout.isatty() and not options.no_pager:
         from kdumphpd.cli.pager import page
 
-        page(text)
-    else:
-        print(text)
+        if page(text):
+            return
+    write(text)
+
+
+def write(text: str, end: str = "\n") -> bool:
+    """Print a part of the answer, at once; False where whoever read it has gone away. Raises OutputError.
+
+    That is no error of ours, and the exit status is what it would have been.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        _discard()
+        return False
+    except OSError as error:
+        _discard()
+        raise OutputError(f"cannot write the answer: {error.strerror}") from error
+    return True
+
+
+def _discard() -> None:
+    """What is not written yet goes nowhere: Python would complain of it once more when it ends.
+
+    Source: its documentation of SIGPIPE.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def note(options: argparse.Namespace, text: str) -> None:
     """Say on the standard error what is no part of the answer: progress, a hint."""
     if not options.quiet:
-        print(plain(text), file=sys.stderr, flush=True)
+        tell(plain(text))
 
 
 def fail(text: str) -> None:
     """Say on the standard error why there is no answer."""
-    print(plain(f"kdumphpctl: {text}"), file=sys.stderr, flush=True)
+    tell(plain(f"kdumphpctl: {text}"))
+
+
+def tell(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
+    """Print on the standard error, or on `stream`. Where nobody reads that, the work goes on."""
+    with contextlib.suppress(OSError):
+        print(text, file=stream or sys.stderr, end=end, flush=True)
 
 
 def as_json(options: argparse.Namespace, content: Mapping[str, Any]) -> str:
-    """One JSON object, the version of its schema first, in ASCII."""
+    """One JSON object, the version of its schema first, in ASCII. Raises ValueError for NaN, which JSON lacks."""
     mode = options.json
     if mode is Json.AUTO:
         mode = Json.PRETTY if sys.stdout.isatty() else Json.SHORT
     if mode is Json.PRETTY:
-        return json.dumps({"schema": SCHEMA, **content}, indent=2)
-    return json.dumps({"schema": SCHEMA, **content}, separators=(",", ":"))
+        return json.dumps({"schema": SCHEMA, **content}, indent=2, allow_nan=False)
+    return json.dumps({"schema": SCHEMA, **content}, separators=(",", ":"), allow_nan=False)
 
 
 def render(lines: Iterable[Line], *, colour: bool = False, width: int | None = None) -> list[str]:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, journalctl, output
 from kdumphpd.cli.entries import Entry
+from kdumphpd.cli.facts import INVOCATIONS, OURS
 from kdumphpd.cli.output import fail, note
 from kdumphpd.cli.svg import draw
 from kdumphpd.cli.timeline import Timeline, build
+from kdumphpd.runtime import STATE
 from kdumphpd.sysfs import boot_id
 
 # Routine checks too: an image that the operator has unloaded is found by one.
@@ -32,18 +34,20 @@ def run(options: argparse.Namespace, root: Path) -> int:
     except journalctl.JournalError as error:
         fail(str(error))
         return exits.UNKNOWN
-    timeline = build(found, _now(options, root, found))
+    now = _now(options, root, found)
+    monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)  # as journald has it
+    timeline = build(found, now, monotonic=monotonic, watched=_watched(root))
     if timeline is None:
         fail("the journal has no entries of kdumphpd's for that time, as far as this user may read it")
         return exits.NOT_LOADED
     if options.quiet:
         return exits.ARMED
     if output.wants_json(options):
-        print(output.as_json(options, content(timeline)))
+        output.write(output.as_json(options, content(timeline)))
         return exits.ARMED
     if sys.stdout.isatty():
         note(options, "this is a picture: kdumphpctl plot > kdump.svg")
-    print(draw(timeline, os.uname().nodename), end="")
+    output.write(draw(timeline, os.uname().nodename), end="")
     return exits.ARMED
 
 
@@ -58,8 +62,22 @@ def content(timeline: Timeline) -> dict[str, object]:
 
 
 def _now(options: argparse.Namespace, root: Path, found: list[Entry]) -> float | None:
-    """The time, where the last entry still holds: it is of this boot, and nothing after it was left out."""
+    """The time, where the last entry is of this boot, and nothing after it was left out."""
     if not found or options.until is not None:
         return None
     boot = boot_id(root).replace("-", "")  # as the journal writes it
     return time.time() if boot and found[-1].boot == boot else None
+
+
+def _watched(root: Path) -> float | None:
+    """None while the listener runs; else when it last wrote its state: seconds since the epoch, 0 where that is gone.
+
+    systemd makes a link for every unit that runs, and takes it away at the end of that. Whoever was killed may leave
+    the state.
+    """
+    try:
+        written = (root / STATE).lstat().st_mtime
+    except OSError:
+        return 0.0
+    link = root / f"{INVOCATIONS}{OURS}"
+    return None if link.is_symlink() or not link.parent.is_dir() else written

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from kdumphpd.cli.output import plain
+from kdumphpd.cli.output import plain, tell
 from kdumphpd.client import SEE, Conversation, HelperUnavailable
 from kdumphpd.protocol import Result
 
@@ -60,7 +60,7 @@ class Steps:
 
     def _print(self, text: str, end: str = "\n") -> None:
         if not self._quiet:
-            print(text, file=self._stream, end=end, flush=True)
+            tell(text, end, self._stream)
 
 
 def follow(conversation: Conversation, steps: Steps, patience: float) -> Result:

@@ -18,7 +18,8 @@ def duration(seconds: float) -> str:
     """ "1.5 d", "2.3 h", "4 min", "12 s", "0.20 s"."""
     for size, unit in UNITS:
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
+            value = seconds / size
+            return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2f} s"
 
 
@@ -77,7 +78,11 @@ def notable(timeline: Timeline) -> list[tuple[str, str, str]]:
 
 
 def _told(group: list[Span]) -> tuple[str, str, str]:
-    what = ", ".join(f"{span.phase} for {duration(span.seconds)}" for span in group)
+    # A phase that comes again is added up: the column has room for two.
+    length: dict[Phase, float] = {}
+    for span in group:
+        length[span.phase] = length.get(span.phase, 0.0) + span.seconds
+    what = ", ".join(f"{phase} for {duration(seconds)}" for phase, seconds in length.items())
     sentence = group[0].sentence
     shown = sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 3]}..."
     return moment(group[0].begin), what, shown

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kdumphpd.cli.entries import Entry
+from kdumphpd.cli.placing import place
 from kdumphpd.protocol import Outcome, Reason
 
 
@@ -19,7 +20,9 @@ class Phase(StrEnum):
     UNWATCHED = "not watched"  # kdumphpd did not run, or had not checked yet
 
 
-# What an outcome leaves behind where an image is loaded; no outcome: the helper gave no answer.
+NO_IMAGE = frozenset({Phase.UNPROTECTED, Phase.STOPPED})
+
+# What an outcome leaves behind where an image is loaded.
 AFTER = {
     Outcome.CURRENT: Phase.PROTECTED,
     Outcome.UNVERIFIED: Phase.PROTECTED,
@@ -29,7 +32,8 @@ AFTER = {
 # The image described the machine, or was not there, and was reloaded for another reason.
 NOT_STALE = frozenset({Reason.NOT_UPDATABLE, Reason.UNSAFE, Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED})
 
-SILENT = frozenset({"lost", "refused", "configured"})  # kinds that say nothing about the image
+SILENT = frozenset({"refused", "configured"})  # kinds that say nothing about the image
+ERROR = 3  # syslog(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class _Builder:
     since: float = 0.0
     phase: Phase = Phase.UNWATCHED
     sentence: str = ""
+    deaf: bool = False  # no uevents are received
 
     def turn(self, at: float, phase: Phase, sentence: str) -> None:
         """Another phase begins; not before the one that is open."""
@@ -79,44 +84,83 @@ class _Builder:
             self.spans.append(Span(self.since, at, self.phase, self.sentence))
         self.since, self.phase, self.sentence = at, phase, sentence
 
+    def watched(self, entry: Entry, last: Entry | None) -> None:
+        """The listener has started or stopped."""
+        if last is not None and entry.kind == "started":
+            # One that was killed has said nothing of its end: nobody vouches for what came after its last entry.
+            self.turn(last.when, Phase.UNWATCHED, entry.sentence)
+        self.turn(entry.when, Phase.UNWATCHED, entry.sentence)
+        self.deaf = False
+
+    def lost(self, entry: Entry) -> None:
+        """Uevents were lost. An error: none are received from now on; else they are, and an answer follows."""
+        self.deaf = entry.priority <= ERROR
+        if self.deaf:
+            self._doubt(entry.when, entry)
+
     def request(self, entry: Entry) -> None:
+        if entry.kind == "no answer" or not entry.outcome:
+            # Nobody knows what became of an image that was right; one that was not there is not there now.
+            self._doubt(entry.when - max(entry.elapsed, entry.seconds), entry)
+            return
         wrong = entry.outcome not in AFTER or (
             entry.outcome == Outcome.RELOADED and entry.reason not in NOT_STALE and bool(entry.reason)
         )
-        if wrong and self.phase is not Phase.UNPROTECTED:
+        if wrong and self.phase not in NO_IMAGE:
             self.turn(entry.when - max(entry.elapsed, entry.seconds), Phase.STALE, entry.sentence)
         if entry.unprotected:
             self.turn(entry.when - entry.unprotected, Phase.UNPROTECTED, entry.sentence)
+        self.turn(entry.when, self._after(entry), entry.sentence)
+
+    def _after(self, entry: Entry) -> Phase:
         after = AFTER.get(entry.outcome, Phase.STALE)  # type: ignore[call-overload]
-        if entry.armed is False and after is not Phase.STOPPED:
-            after = Phase.UNPROTECTED
-        self.turn(entry.when, after, entry.sentence)
+        if after is Phase.STOPPED:
+            return Phase.STOPPED
+        if entry.armed is False:
+            return Phase.UNPROTECTED
+        if entry.armed is None and entry.outcome not in AFTER and self.phase in NO_IMAGE:
+            return self.phase
+        return Phase.STALE if self.deaf else Phase(after)
+
+    def _doubt(self, at: float, entry: Entry) -> None:
+        if self.phase is Phase.PROTECTED:
+            self.turn(at, Phase.STALE, entry.sentence)
 
 
-def build(entries: Iterable[Entry], now: float | None) -> Timeline | None:
-    """The timeline of entries, the oldest first; None of none.
+def build(
+    entries: Iterable[Entry], now: float | None, *, monotonic: float = 0.0, watched: float | None = None
+) -> Timeline | None:
+    """The timeline of entries, in the journal's order; None of none.
 
-    `now`: seconds since the epoch, where the last entry still holds; None: nothing is known of what came after it.
+    `now`: seconds since the epoch, where the last entry is of the running boot; None: nothing is known of what came
+    after it. `monotonic`: the same moment by the other clock; 0: not known. `watched`: where the listener does not
+    run any longer, when it last did; None: it runs.
     """
     builder, requests, turns = _Builder(), [], []
     first = last = None
-    for entry in entries:
+    placed, end_now = place(entries, now, monotonic)
+    for entry in placed:
         if first is None:
             first, builder.since = entry, entry.when - entry.elapsed
         elif last is not None and entry.boot != last.boot:
             # The machine went down some time after its last entry.
             builder.turn(last.when, Phase.UNWATCHED, "another boot")
-        last = entry
+            builder.deaf = False
         if entry.kind in ("started", "stopped"):
             turns.append(entry)
-            builder.turn(entry.when, Phase.UNWATCHED, entry.sentence)
+            builder.watched(entry, last)
+        elif entry.kind == "lost":
+            builder.lost(entry)
         elif entry.kind not in SILENT:
             builder.request(entry)
             if entry.events or entry.seconds or entry.kind not in ("current", "updated", "not loaded"):
                 requests.append(entry)
+        last = entry
     if first is None or last is None:
         return None
-    end = max(last.when, now or 0.0)
+    end = max(last.when, end_now or 0.0)
+    if watched is not None and now is not None and end_now is not None:
+        builder.turn(min(end, max(last.when, watched + end_now - now)), Phase.UNWATCHED, "kdumphpd does not run")
     if end > builder.since:
         builder.spans.append(Span(builder.since, end, builder.phase, builder.sentence))
     begin = min(first.when - first.elapsed, builder.spans[0].begin if builder.spans else end)

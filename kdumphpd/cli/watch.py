@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Follow how things stand: a line for every change, until it is interrupted.
 
-Exit status: 0 it was interrupted.
+Exit status: 0 it was interrupted, or whoever read it has gone away.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from kdumphpd import state
 from kdumphpd.cli import exits, output
 from kdumphpd.cli.history import line
-from kdumphpd.cli.output import Tone
+from kdumphpd.cli.output import Json, Tone
 from kdumphpd.runtime import STATE
 from kdumphpd.state import Condition, State
 
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace, root: Path) -> int:
                 mark = found
                 now = time.time()
                 for seen in changes(last, look(root, now), now):
-                    _say(options, seen)
+                    if not _say(options, seen):
+                        return exits.ARMED
                     last = seen
             time.sleep(PERIOD)
     except KeyboardInterrupt:
@@ -102,13 +103,15 @@ def _mark(root: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _say(options: argparse.Namespace, seen: Seen) -> None:
+def _say(options: argparse.Namespace, seen: Seen) -> bool:
+    """Whether anybody still reads it."""
     if options.quiet:
-        return
+        return True
     if output.wants_json(options):
+        # A line an object, on a terminal too: no text has an end here that a program could wait for.
+        mode = Json.SHORT if options.json is Json.AUTO else options.json
         content = {"when": seen.when, "condition": seen.condition, "sentence": seen.sentence}
-        print(output.as_json(options, content), flush=True)
-        return
+        return output.write(output.as_json(output.options(json=mode), content))
     row = line(seen.when, seen.condition, TONES.get(seen.condition), seen.sentence)
-    for text in output.render([row], colour=output.colourful(sys.stdout), width=output.width_of(sys.stdout)):
-        print(text, flush=True)
+    colour, width = output.colourful(sys.stdout), output.width_of(sys.stdout)
+    return all(map(output.write, output.render([row], colour=colour, width=width)))

@@ -64,6 +64,19 @@ def test_bash_offers_every_option_of_a_verb_and_no_other(verb: str) -> None:
     assert bash(f"kdumphpctl {verb} ") == long(options("kdumphpctl", verb))
 
 
+@pytest.mark.parametrize("before", ["-q", "--json", "--no-pager -q", "--json = short"])
+def test_bash_offers_as_much_after_an_option(before: str) -> None:
+    assert bash(f"kdumphpctl {before} ") == set(VERBS) | long(options("kdumphpctl"))
+    assert bash(f"kdumphpctl {before} ch") == {"check"}
+    assert bash(f"kdumphpctl {before} rearm ") == long(options("kdumphpctl", "rearm"))
+
+
+def test_bash_knows_a_value_from_a_verb() -> None:
+    assert bash("kdumphpctl --since yesterday plot ") == long(options("kdumphpctl", "plot"))
+    assert bash("kdumphpctl check --stopped ") == {"ok", "warning", "critical"}
+    assert bash("kdumphpctl plot --since ") == set()
+
+
 def test_bash_offers_every_option_of_the_daemon_and_no_other() -> None:
     assert bash("kdumphpd -") == long(options("kdumphpd"))
 

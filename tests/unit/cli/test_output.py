@@ -8,21 +8,10 @@ import sys
 
 import pytest
 
-from kdumphpd.cli import arrange, exits, output
+from kdumphpd.cli import exits, output
 from kdumphpd.cli.output import Coloured, Json, Tone, field, render
 
 HOSTILE = "\x1b]0;owned\x07\r\n\u202e"
-
-
-def test_the_verb_comes_first_wherever_it_stands() -> None:
-    assert arrange(["-q", "verify", "--json"]) == ["verify", "-q", "--json=auto"]
-    assert arrange(["rearm", "--now"]) == ["rearm", "--now"]
-
-
-def test_no_verb_means_status() -> None:
-    assert arrange([]) == ["status"]
-    assert arrange(["-j"]) == ["status", "-j"]
-    assert arrange(["--help"]) == ["--help"]
 
 
 @pytest.mark.parametrize(
