@@ -13,13 +13,14 @@ sync
 """
 
 # The policy's own domain for kexec, as it is in Debian 13, can not load what kdump-tools has it load: kexec sees no
-# addresses in /proc/iomem and may not read /var/lib. An administrator of such a machine has to add that, or has no
+# addresses in /proc/iomem and may read neither /var/lib nor /proc/kallsyms. An administrator of such a machine has to add that, or has no
 # image in the first place. Nothing of ours runs in that domain.
 KDUMP = """\
 (allow kdump_t self (capability (sys_admin)))
 (allow kdump_t var_lib_t (dir (search getattr)))
 (allow kdump_t var_lib_t (file (open read getattr map)))
 (allow kdump_t var_lib_t (lnk_file (read getattr)))
+(allow kdump_t system_map_t (file (open read getattr)))
 (allow kdump_t tmpfs_t (file (read write getattr map)))
 """
 LOCAL = "usr/local/share/kdump_local.cil"

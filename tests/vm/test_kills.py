@@ -80,6 +80,7 @@ def test_killed_deaf(machine: Machine, result: Result) -> None:
         f" grep -qx SubState=auto-restart; do sleep 0.1; done;"
         f" for s in $(grep -Lx online {kdump.BLOCKS}/state); do echo online_movable > $s; done"
     )
+    machine.wait_until("test -e /run/kdumphpd/state.json")  # it goes with the listener
     after = kdump.wait_handled(machine, kdump.NOTHING, events=8)
     assert after.started > before.started
     assert after.receive_buffer == before.receive_buffer
