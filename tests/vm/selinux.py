@@ -13,8 +13,8 @@ sync
 """
 
 # The policy's own domain for kexec, as it is in Debian 13, can not load what kdump-tools has it load: kexec sees no
-# addresses in /proc/iomem and may read neither /var/lib nor /proc/kallsyms. An administrator of such a machine has to add that, or has no
-# image in the first place. Nothing of ours runs in that domain.
+# addresses in /proc/iomem and may read neither /var/lib nor /proc/kallsyms. An administrator of such a machine has to
+# add that, or has no image in the first place. With our module nothing of ours runs in that domain.
 KDUMP = """\
 (allow kdump_t self (capability (sys_admin)))
 (allow kdump_t var_lib_t (dir (search getattr)))
