@@ -133,7 +133,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     system, record = run.system, run.record
     waited, units = system.wait_until_idle(loader)
     if waited:
-        before = system.observe(record, settled=True)
+        before = system.observe(record, settled=before.settled)
         decision = decided(system, record, run.request, run.config, before)
     if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
@@ -252,17 +252,18 @@ def _conclude(
         record.improved = seen.identity or UNREAD
     elif not done.succeeded and armed and decision.reason in IMPROVEMENTS:
         record.improved = before.identity or UNREAD  # every method was tried, and none could
-    if not done.succeeded or seen is None or not armed:
+    if done.method is None or seen is None or not armed:
         detail = "; then ".join(done.failures) or "no load method is left to try"
         if armed and decision.reason in IMPROVEMENTS:
             outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
             return _measured(meter, _not_improved(outcome, detail))
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
-    record.reloads += done.method is not None
-    record.method, record.image = done.method.kind if done.method else "", seen.identity
+    record.reloads += 1
+    record.method, record.image = done.method.kind, seen.identity
     record.machine, record.files = machine, done.files or record.files
     record.overtaken = not seen.readable and machine is not None and changed_since(machine, seen) is not None
-    record.kernel_updates = seen.updatable
+    # Until the events have settled the kernel is not asked.
+    record.kernel_updates = seen.updatable if seen.image or seen.settled else done.method.updatable
     record.handled = max(record.handled, before.last_error)
     record.unresolved = record.reported = ""
     outcome, wait, detail = Outcome.RELOADED, 0.0, decision.detail
@@ -284,10 +285,10 @@ def _conclude(
         Result(
             outcome,
             detail=detail,
-            method=done.method.name if done.method else "",
+            method=done.method.name,
             armed=armed,
             wait=wait,
-            kernel_updates=seen.updatable,
+            kernel_updates=record.kernel_updates,
         ),
     )
 
