@@ -214,9 +214,10 @@ def _load(
     try:
         with system.keep_keys(record), system.meter() as meter:
             done = attempt.attempt(methods, before, record, decision.reason, system, meter, run.say)
-    except LoadFailed:
+    except Exception:
         if system.is_loaded():
             record.pending = None
+            system.save(record)  # whatever it was, nobody may be left to do so
         raise
     return done, meter
 

@@ -3,10 +3,13 @@
 
 import pytest
 
+from kdumphpd.config import Config
 from kdumphpd.helper.record import Pending, Unit
-from kdumphpd.protocol import Outcome, Reason
-from tests.unit.helper.asking import ask
-from tests.unit.helper.world import UNIT, Killed, World
+from kdumphpd.helper.serve import serve
+from kdumphpd.load.method import Method
+from kdumphpd.protocol import Outcome, Reason, Request
+from tests.unit.helper.asking import ask, silent
+from tests.unit.helper.world import UNIT, FakeSystem, Killed, World
 
 
 def test_what_was_taken_down_is_loaded_again(world: World) -> None:
@@ -119,3 +122,15 @@ def test_a_unit_that_was_restarted_meanwhile_and_cannot_be_followed_is_followed_
     world.during_load = restart
     result = ask(world)
     assert (result.outcome, result.wait > 0, result.method) == (Outcome.DEFERRED, True, "kexec -c --hotplug")
+
+
+def test_a_bug_in_a_load_leaves_nothing_pending_beside_an_image(world: World) -> None:
+    world.online(2, busy=True)
+
+    class Bug(FakeSystem):
+        def load(self, method: Method) -> None:
+            raise ValueError("embedded null byte")
+
+    with pytest.raises(ValueError, match="null"):
+        serve(Request.UPDATE, Bug(world), world.record, Config(), silent)
+    assert world.record.pending is None
