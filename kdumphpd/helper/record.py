@@ -46,6 +46,9 @@ class Record:
 
     pending: Pending | None = None
 
+    # The units before an operator stopped one while ours loaded, where that image (`image`) could not be unloaded.
+    unwanted: Pending | None = None
+
     # The machine that the loaded image describes: taken at each load of ours, and when the image was read as right.
     # None: not known yet.
     machine: Fingerprint | None = None
@@ -141,5 +144,6 @@ def digest(text: str) -> str:
 def _encode(record: Record) -> bytes:
     content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     content["pending"] = dataclasses.asdict(record.pending) if record.pending else None
+    content["unwanted"] = dataclasses.asdict(record.unwanted) if record.unwanted else None
     content["machine"] = record.machine.to_json() if record.machine else None
     return json.dumps(content, separators=(",", ":")).encode().ljust(MAX_RECORD)

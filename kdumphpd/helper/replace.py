@@ -14,6 +14,7 @@ from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, changed_since, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import UNREAD, Pending, Record, digest
+from kdumphpd.helper.unload import UnloadOperations, unload
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
@@ -40,24 +41,21 @@ class Refused(LoadFailed):
     """The kernel loads no image any more, and only an operator can change that."""
 
 
-class ReloadOperations(LoadOperations, Protocol):
+class ReloadOperations(LoadOperations, UnloadOperations, Protocol):
     """What a reload does and sees."""
 
     def now(self) -> float: ...
     def observe(self, record: Record, *, settled: bool) -> Observation: ...
     def machine(self) -> Fingerprint | None: ...
     def save(self, record: Record) -> bool: ...
-    def was_stopped(self, pending: Pending) -> bool: ...
     def lacking(self) -> str: ...
     def wanting(self) -> str: ...
     def limits(self) -> Limits: ...
-    def loader(self) -> LoaderChoice: ...
     def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, States]: ...
     def changed(self, loader: LoaderChoice, before: States) -> tuple[bool, bool]: ...
     def methods(
         self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
     ) -> list[Method]: ...
-    def unload(self, loader: LoaderChoice) -> None: ...
     def keep_keys(self, record: Record) -> AbstractContextManager[None]: ...
     def meter(self) -> AbstractContextManager[Measured]: ...
 
@@ -132,6 +130,7 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     """Raises LoadFailed while nothing has been touched."""
     system, record = run.system, run.record
     waited, units = system.wait_until_idle(loader)
+    begun = units
     if waited:
         before = system.observe(record, settled=before.settled)
         decision = decided(system, record, run.request, run.config, before)
@@ -150,7 +149,6 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if at_work and not stopped:
         # Its load and ours may have met, and its configuration may be another one now.
         log.info("the distribution's unit was at work meanwhile: loading once more, as it is configured now")
-        first = units
         try:
             _, units = system.wait_until_idle(loader)
             methods = _methods(run, loader, limits, units, renew=True)
@@ -163,9 +161,9 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
             machine = now
             meter.seconds += again.seconds
             meter.unprotected += again.unprotected
-        stopped = any(system.changed(loader, earlier)[1] for earlier in (first, units))
+        stopped = any(system.changed(loader, earlier)[1] for earlier in (begun, units))
     if stopped:
-        return _unload(run, loader)
+        return unload(system, record, loader, begun, done.observed)
     result = _conclude(run, decision, before, done, meter, machine)
     if outdated and result.outcome is Outcome.RELOADED:
         return replace(result, outcome=Outcome.DEFERRED, wait=SOON, detail="its configuration is another one now")
@@ -220,17 +218,6 @@ def _load(
             system.save(record)  # whatever it was, nobody may be left to do so
         raise
     return done, meter
-
-
-def _unload(run: Reload, loader: LoaderChoice) -> Result:
-    """The operator has stopped the unit while ours loaded, so no image shall be loaded."""
-    if run.system.is_loaded():
-        run.system.unload(loader)
-    run.record.pending = None
-    run.record.forget_image()
-    detail = "the distribution's unit was stopped meanwhile, so it was unloaded as asked"
-    log.info(f"no kdump image is loaded: {detail}")
-    return Result(Outcome.NOT_LOADED, reason=Reason.UNLOADED, detail=detail, armed=run.system.is_loaded())
 
 
 def _conclude(

@@ -15,7 +15,7 @@ from kdumphpd.load.loader_log import said_since, size
 from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.recording import LoaderFailed, Recording
-from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run, run_in_unit
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run_in_unit, run_when_free
 
 log = journal.logger()
 
@@ -127,12 +127,15 @@ def unload(root: Path, choice: LoaderChoice) -> None:
     """Take the image down as the distribution does, or else as kexec does. Raises LoadFailed."""
     if choice is LoaderChoice.FADUMP:
         fadump.unregister(root)
+        return
     if loader := DISTRIBUTIONS.get(choice):
         try:
             run_in_unit(loader.unload, OWN_LIMIT, properties=_properties(root, loader))
         except LoadFailed as error:
             log.warning(f"{error}; unloading the image without it")
-            run([KEXEC, "-p", "-u"], UNLOAD_LIMIT)
+        else:
+            return
+    run_when_free([KEXEC, "-p", "-u"], UNLOAD_LIMIT)
 
 
 def load(root: Path, choice: LoaderChoice) -> None:
