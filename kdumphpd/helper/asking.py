@@ -6,6 +6,7 @@ ends, put right, and happens once.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -173,7 +174,7 @@ class Asking:
             if image_loaded(self.root):
                 return
             # Should we end here, or it fail, the listener finds this and asks for it.
-            known.pending = Pending.noted(before)
+            known.pending = Pending.noted(before, time.monotonic())
             record.write(self.root, known)
             choose.load(self.root, self.loader)
             known.forget_image()

@@ -34,10 +34,11 @@ class Pending:
     """A reload that has begun. Written before the image is touched; gone once one is loaded again."""
 
     units: tuple[Unit, ...] = ()  # empty: systemd did not answer
+    since: float = 0.0  # seconds of the monotonic clock; 0: not known
 
     @classmethod
-    def noted(cls, units: States) -> "Pending":
-        return cls(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()))
+    def noted(cls, units: States, now: float = 0.0) -> "Pending":
+        return cls(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()), now)
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Record:
 
     method: str = ""  # empty: the image is not ours
     ended: float = 0.0  # of our last load; seconds of the monotonic clock, which all processes of one boot share
-    unprotected: float = 0.0  # seconds without an image in it
+    unprotected: float = 0.0  # seconds without an image in it, and since it became pending
 
     # Whether the kernel reported that it updates this image, when it was last asked.
     kernel_updates: bool = False

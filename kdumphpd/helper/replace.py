@@ -176,7 +176,7 @@ def _methods(
     try:
         return run.system.methods(loader, limits, run.say, renew=renew)
     except LeftNothing:  # by asking for them
-        run.record.pending = Pending.noted(units)
+        run.record.pending = Pending.noted(units, run.system.now())
         raise
 
 
@@ -202,7 +202,7 @@ def _load(
     system, record = run.system, run.record
     record.keys_reused = True  # before it is: nobody else would put it back
     if record.pending is None:
-        record.pending = Pending.noted(units)
+        record.pending = Pending.noted(units, run.system.now())
     if not system.save(record) and system.is_loaded():
         record.pending = None
         raise LoadFailed(
@@ -231,9 +231,14 @@ def _conclude(
     """What came of it, in the record and in words."""
     system, record = run.system, run.record
     armed = system.is_loaded()
+    now, since = system.now(), record.pending.since if record.pending else 0.0
+    earlier, gap = 0.0, 0.0
+    if decision.reason is Reason.PENDING and since:  # attempts before this one, and the time between them
+        earlier = record.unprotected if record.ended >= since else 0.0
+        gap = max(0.0, now - meter.seconds - max(since, record.ended))
     record.pending = None if armed else record.pending
-    record.ended, record.unprotected = system.now(), meter.unprotected
-    record.unprotected_total += meter.unprotected
+    record.ended, record.unprotected = now, earlier + gap + meter.unprotected
+    record.unprotected_total += gap + meter.unprotected
     record.ineffective = sorted({*record.ineffective, *done.ineffective})
     seen = done.observed
     if seen is not None and decision.reason in IMPROVEMENTS:

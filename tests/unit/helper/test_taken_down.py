@@ -98,7 +98,9 @@ def test_or_it_is_pending(root: Path, monkeypatch: pytest.MonkeyPatch, how: str)
     ends(root, monkeypatch, ENDS[how])
     monkeypatch.setattr(choose, "load", lambda root, loader: failing(LoadFailed("no memory"))())
     RealSystem(root, Config()).prepare()
-    assert record.read(root).pending == RUNNING
+    pending = record.read(root).pending
+    assert pending is not None
+    assert (pending.units, pending.since > 0) == (RUNNING.units, True)
     (root / UNASKABLE).unlink()
     (root / LOADED).write_text("1\n")
     with pytest.raises(LeftNothing):
