@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kdumphpd import fields
 from kdumphpd.image.fingerprint import Fingerprint
-from kdumphpd.load.units import States
+from kdumphpd.load.units import States, UnitState
 from kdumphpd.runtime import MAX_RECORD, RECORD
 
 UNREAD = "unread"
@@ -61,6 +61,7 @@ class Record:
     image: str = ""
 
     method: str = ""  # empty: the image is not ours
+    loaders: tuple[UnitState, ...] = ()  # the distribution's units then, where it is ours
     ended: float = 0.0  # of our last load; seconds of the monotonic clock, which all processes of one boot share
     unprotected: float = 0.0  # seconds without an image in it, and since it became pending
 
@@ -146,5 +147,6 @@ def _encode(record: Record) -> bytes:
     content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     content["pending"] = dataclasses.asdict(record.pending) if record.pending else None
     content["unwanted"] = dataclasses.asdict(record.unwanted) if record.unwanted else None
+    content["loaders"] = [dataclasses.asdict(unit) for unit in record.loaders]
     content["machine"] = record.machine.to_json() if record.machine else None
     return json.dumps(content, separators=(",", ":")).encode().ljust(MAX_RECORD)

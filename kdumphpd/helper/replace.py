@@ -66,6 +66,9 @@ def decided(
     """Decide, with what systemd and the loader tell where the image does not."""
     stopped = not observed.loaded and record.pending is not None and system.was_stopped(record.pending)
     lacking = system.lacking() if observed.unread and config.reload.append else ""
+    # Its identity is not known: where one of the units was at work since our load, it is that one's image.
+    if lacking and record.loaders and system.changed(system.loader(), record.loaders)[0]:
+        record.method, record.improved, record.loaders = "", "", ()
     return decide(observed, record, request, config, stopped=stopped, lacking=lacking)
 
 
@@ -165,6 +168,8 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if stopped:
         return unload(system, record, loader, begun, done.observed)
     result = _conclude(run, decision, before, done, meter, machine)
+    if done.succeeded:
+        record.loaders = units or ()
     if outdated and result.outcome is Outcome.RELOADED:
         return replace(result, outcome=Outcome.DEFERRED, wait=SOON, detail="its configuration is another one now")
     return result

@@ -161,6 +161,8 @@ class Machine:
 
     def lacking(self) -> str:
         """By what the distribution's loader would give to kexec."""
+        if self.obstacles.no_loader:
+            return ""
         return "acpi_no_memhotplug" if self.kernel.kind.memory_hotplug and not self.distribution.safe else ""
 
     def wanting(self) -> str:

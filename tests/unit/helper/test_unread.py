@@ -258,3 +258,15 @@ def test_while_events_arrive_a_new_image_is_not_asked_about_either(
     assert asked == [False, False]
     hidden.online(3)
     assert ask(hidden, Request.UPDATE_UNSETTLED).outcome is Outcome.UNVERIFIED
+
+
+@pytest.mark.parametrize("kernel_can", [True, False])
+def test_one_that_the_operator_has_loaded_since_ours_is_not_taken_for_ours(world: World, *, kernel_can: bool) -> None:
+    world.hotpluggable, world.readable, world.kernel_can = True, False, kernel_can
+    for _ in range(2):
+        world.restart()  # between two requests
+        assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+        assert world.image is not None
+        assert world.image.safe
+        assert ask(world, Request.CHECK).outcome in (Outcome.CURRENT, Outcome.UNVERIFIED)
+        world.now += 10_000
