@@ -82,7 +82,7 @@ def _stamp(path: Path) -> list[Any]:
 def _files(root: Path) -> Iterator[Path]:
     for path in (root / VENDOR_FILE, root / ADMIN_FILE):
         try:
-            path.stat()
+            path.lstat()  # a link that leads nowhere is there: whoever made it does not want the defaults
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -141,8 +141,8 @@ def _is_of_kind(value: Any, kind: Any) -> bool:
     if kind is bool:
         return isinstance(value, bool)
     if kind == tuple[str, ...]:
-        return isinstance(value, list) and all(isinstance(word, str) for word in value)
-    return isinstance(value, str)
+        return isinstance(value, list) and all(_is_of_kind(word, str) for word in value)
+    return isinstance(value, str) and "\0" not in value  # no path and no argument has one
 
 
 def _merge(

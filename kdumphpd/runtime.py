@@ -13,6 +13,7 @@ LAYOUT = f"{FOLDER}/layout.json"  # where this kernel keeps the image (image/lay
 CONFIGURATION = f"{FOLDER}/configuration.json"  # the last one of this boot that was right
 RECORDING = f"{FOLDER}/recording.json"  # the kexec command of the distribution's loader (load/recording.py)
 ASKING = f"{FOLDER}/asking"  # a lock, held by whoever asks that loader
+ASKED = f"{FOLDER}/asked"  # is there while a loader is asked with an image loaded (helper/asking.py)
 UNASKABLE = f"{FOLDER}/unaskable"  # is there where that loader has unloaded the image when it was asked
 RECORD = f"{FOLDER}/record.json"  # the last load, and whether a reload is pending (helper/record.py)
 

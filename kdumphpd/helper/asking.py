@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Asking the distribution's loader what it would load: when it is needed, and ahead of need after an answer.
 
-A loader that has a kexec of its own loads, or unloads, although it is only asked. That is noticed, put right, and
-happens once.
+A loader that has a kexec of its own loads, or unloads, although it is only asked. That is noticed, however the asking
+ends, put right, and happens once.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from kdumphpd import journal
+from kdumphpd import fields, journal
 from kdumphpd.config import LoaderChoice
 from kdumphpd.helper import record
 from kdumphpd.helper.lock import PATIENCE, Busy, asking_lock, request_lock
-from kdumphpd.helper.record import Pending
+from kdumphpd.helper.record import Pending, Record
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.load import choose, recording, units
 from kdumphpd.load.recording import Bypassed, LeftNothing, Recipe, Recording
@@ -22,7 +25,7 @@ from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.load.units import States
 from kdumphpd.load.unprotected import Meter
 from kdumphpd.messages import MessageId
-from kdumphpd.runtime import RECORDING, UNASKABLE
+from kdumphpd.runtime import ASKED, RECORDING, UNASKABLE
 
 log = journal.logger()
 
@@ -36,11 +39,12 @@ REQUEST_LIMIT = 600.0  # seconds
 
 
 class TookDown(LoadFailed):
-    """No image was loaded for a time while the loader was asked, and it has not called the recorder."""
+    """An image was loaded before the loader was asked, and then none: for a time, or still."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, inputs: dict[str, Any]) -> None:
         super().__init__(why)
         self.why = why
+        self.inputs = inputs  # what it read, before
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,18 @@ class Asking:
             raise NotReady(f"cannot ask {self.loader} what it would load: {error}") from error
         try:
             # Whoever had the lock may have asked.
-            return (None if renew else self.fresh()) or self._ask(say)
-        except TookDown as error:
-            self._never_again(error.why)
-            if not image_loaded(self.root):
-                self._put_back(error.why)
-            raise
+            if not renew and (kept := self.fresh()):
+                return kept
+            before = units.read(choose.units(self.loader))
+            with self._noted(before):
+                try:
+                    return self._ask(say)
+                except TookDown as error:
+                    if self._was_it(before):
+                        self._never_again(error)
+                        if not image_loaded(self.root):
+                            self._put_back(error.why)
+                    raise
         finally:
             lock.release()
 
@@ -90,31 +100,50 @@ class Asking:
             if self.fresh():
                 return False
             before, ended = wait_until_idle(), record.read(self.root).ended
-            try:
-                self._ask(lambda _: None)
-            except TookDown as error:
-                self._put_right(error.why, before, ended)
-                raise
+            with self._noted(before):
+                try:
+                    self._ask(lambda _: None)
+                except TookDown as error:
+                    self._put_right(error, before, ended)
+                    raise
         finally:
             lock.release()
         return True
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _noted(self, before: States) -> Iterator[None]:
+        """Should we be killed meanwhile, the next request knows that an image may be gone because of the loader."""
+        path = self.root / ASKED
+        with suppress(OSError):
+            if before is not None and image_loaded(self.root):
+                path.write_text(json.dumps(asdict(Pending.noted(before))))
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
     def _ask(self, say: Callable[[str], None]) -> Recording:
-        if why := self._unaskable():
+        inputs = self._inputs()
+        if why := self._unaskable(inputs):
             raise LoadFailed(f"{self.loader} is not asked, for it {why}")
         say(f"asking {self.loader} what it would load")
         before = image_loaded(self.root)
         meter = Meter(self.root, INTERVAL)
+        found, failure = None, None
         try:
             with meter:
                 found = recording.record(self.root, self._recipe, LIMIT)
-        except Bypassed as error:
-            if not (before and meter.unprotected):
-                raise
-            why = f"took the image down for {meter.unprotected:.1f} s although it was only asked what it loads"
-            raise TookDown(why) from error
+        except LoadFailed as error:
+            failure = error
+        gone = before and not image_loaded(self.root)
+        if gone or (before and meter.unprotected and isinstance(failure, Bypassed)):
+            seconds = f" for {meter.unprotected:.1f} s" if not gone else ""
+            why = f"took the image down{seconds} although it was only asked what it loads"
+            raise TookDown(why, inputs) from failure
+        if failure is not None or found is None:
+            raise failure or LoadFailed("it said nothing")
         try:
             recording.keep(self.root, RECORDING, found)
         except OSError as error:
@@ -123,7 +152,12 @@ class Asking:
             )
         return found
 
-    def _put_right(self, why: str, before: States, ended: float) -> None:
+    def _was_it(self, before: States) -> bool:
+        """It was the loader, and not the distribution's unit, which was at work; False where that is not known."""
+        now = units.read(choose.units(self.loader))
+        return before is not None and now is not None and not units.was_at_work(before, now)
+
+    def _put_right(self, took_down: TookDown, before: States, ended: float) -> None:
         """It was the loader, if neither another helper has loaded meanwhile nor the distribution's unit was at work.
 
         `ended`: of the last load of ours, before. Raises LoadFailed and OSError.
@@ -133,16 +167,14 @@ class Asking:
         except Busy:
             return
         try:
-            known, now = record.read(self.root), units.read(choose.units(self.loader))
-            if known.pending or known.ended != ended or before is None or now is None:
+            known = record.read(self.root)
+            if known.pending or known.ended != ended or not self._was_it(before):
                 return
-            if units.was_at_work(before, now):
-                return
-            self._never_again(why)
+            self._never_again(took_down)
             if image_loaded(self.root):
                 return
             # Should we end here, or it fail, the listener finds this and asks for it.
-            known.pending = Pending.noted(before)
+            known.pending = Pending.noted(before, time.monotonic())
             record.write(self.root, known)
             choose.load(self.root, self.loader)
             known.forget_image()
@@ -157,17 +189,39 @@ class Asking:
         except LoadFailed as error:
             raise LeftNothing(f"{self.loader} {why}, and loads nothing now: {error}") from error
 
-    def _never_again(self, why: str) -> None:
-        log.error(f"{self.loader} {why}", id=MessageId.RELOAD_FAILED)
+    def _never_again(self, took_down: TookDown) -> None:
+        log.error(f"{self.loader} {took_down.why}", id=MessageId.RELOAD_FAILED)
         with suppress(OSError):
-            (self.root / UNASKABLE).write_text(why)
+            (self.root / UNASKABLE).write_text(json.dumps({"why": took_down.why, "inputs": took_down.inputs}))
 
-    def _unaskable(self) -> str:
+    def _unaskable(self, inputs: dict[str, Any]) -> str:
         """Why the loader is not to be asked, until it is another one; empty where it may be."""
-        path = self.root / UNASKABLE
         try:
-            since, why = path.stat().st_mtime_ns, path.read_text()
-        except OSError:
+            known = json.loads((self.root / UNASKABLE).read_text())
+            return str(known["why"]) if known["inputs"] == inputs else ""
+        except (OSError, ValueError, KeyError, TypeError):
             return ""
-        inputs = recording.read_inputs(self.root, self._recipe).values()
-        return why if all(file is None or file.ctime_ns < since for file in inputs) else ""
+
+    def _inputs(self) -> dict[str, Any]:
+        found = recording.read_inputs(self.root, self._recipe)
+        return {path: file and file.to_json() for path, file in found.items()}
+
+
+def resume(root: Path, known: Record) -> None:
+    """Where a helper was killed while it asked, the image may be missing because of that. Raises OSError."""
+    path = root / ASKED
+    try:
+        text = path.read_text()
+        lock = asking_lock(root, 0.0)
+    except (FileNotFoundError, Busy):
+        return  # nobody has asked, or whoever does is alive
+    try:
+        if known.pending is None:
+            with suppress(ValueError, RecursionError):
+                known.pending = fields.parse(Pending, text)
+        record.write(root, known)
+        # The loader runs on without us, and may take it down yet.
+        if not any(unit.active in units.AT_WORK for unit in units.read((recording.UNIT,)) or ()):
+            path.unlink()
+    finally:
+        lock.release()

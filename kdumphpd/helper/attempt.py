@@ -113,15 +113,17 @@ def _try(run: _Run, method: Method) -> bool:
         done.failures.append(failure or f"{method.name} reported success, but no image is loaded")
         return False
     run.say("reading the new image")
-    seen = system.observe(run.record, settled=True)
+    seen = system.observe(run.record, settled=run.before.settled)
     # A loader that was killed may have done its work. One that was refused has left the old image there, and an
     # update by the kernel takes that away for an instant too.
     earlier = (done.observed or run.before).identity
     read = bool(seen.identity and earlier)
-    absent = run.meter.unprotected > unprotected and not (failure and read)
+    # A kernel that updates images is new enough for every load to change the identity (image/identity.py).
+    own = method.kind is Kind.DISTRIBUTION
+    absent = run.meter.unprotected > unprotected and not (read and (failure or (own and run.before.kernel_can)))
     if had_image and not absent and not (read and seen.identity != earlier):
         # kexec's success is the kernel's; a script may end in success because somebody else holds its lock.
-        if not failure and (read or method.kind is Kind.DISTRIBUTION):
+        if not failure and (read or own):
             failure = f"{method.name} reported success, but the image that is loaded is still the old one"
         if failure:
             done.failures.append(failure)
@@ -132,7 +134,7 @@ def _try(run: _Run, method: Method) -> bool:
     if not shares_a_fault(run.before, seen):
         done.ineffective.discard(method.kind)
         return True
-    if method.kind is not Kind.DISTRIBUTION:
+    if not own:
         done.ineffective.add(method.kind)
     return False
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kdumphpd import fields
 from kdumphpd.image.fingerprint import Fingerprint
-from kdumphpd.load.units import States
+from kdumphpd.load.units import States, UnitState
 from kdumphpd.runtime import MAX_RECORD, RECORD
 
 UNREAD = "unread"
@@ -34,10 +34,11 @@ class Pending:
     """A reload that has begun. Written before the image is touched; gone once one is loaded again."""
 
     units: tuple[Unit, ...] = ()  # empty: systemd did not answer
+    since: float = 0.0  # seconds of the monotonic clock; 0: not known
 
     @classmethod
-    def noted(cls, units: States) -> "Pending":
-        return cls(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()))
+    def noted(cls, units: States, now: float = 0.0) -> "Pending":
+        return cls(tuple(Unit(unit.name, unit.active, unit.enabled) for unit in units or ()), now)
 
 
 @dataclass
@@ -45,6 +46,9 @@ class Record:
     """Every field is of the last load that we know of, ours or somebody else's, unless it says otherwise."""
 
     pending: Pending | None = None
+
+    # The units before an operator stopped one while ours loaded, where that image (`image`) could not be unloaded.
+    unwanted: Pending | None = None
 
     # The machine that the loaded image describes: taken at each load of ours, and when the image was read as right.
     # None: not known yet.
@@ -57,8 +61,9 @@ class Record:
     image: str = ""
 
     method: str = ""  # empty: the image is not ours
+    loaders: tuple[UnitState, ...] = ()  # the distribution's units then, where it is ours
     ended: float = 0.0  # of our last load; seconds of the monotonic clock, which all processes of one boot share
-    unprotected: float = 0.0  # seconds without an image in it
+    unprotected: float = 0.0  # seconds without an image in it, and since it became pending
 
     # Whether the kernel reported that it updates this image, when it was last asked.
     kernel_updates: bool = False
@@ -141,5 +146,7 @@ def digest(text: str) -> str:
 def _encode(record: Record) -> bytes:
     content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     content["pending"] = dataclasses.asdict(record.pending) if record.pending else None
+    content["unwanted"] = dataclasses.asdict(record.unwanted) if record.unwanted else None
+    content["loaders"] = [dataclasses.asdict(unit) for unit in record.loaders]
     content["machine"] = record.machine.to_json() if record.machine else None
     return json.dumps(content, separators=(",", ":")).encode().ljust(MAX_RECORD)

@@ -14,6 +14,7 @@ from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, changed_since, decide
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import UNREAD, Pending, Record, digest
+from kdumphpd.helper.unload import UnloadOperations, unload
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import ImageState
 from kdumphpd.kernel.limits import Limits
@@ -40,24 +41,21 @@ class Refused(LoadFailed):
     """The kernel loads no image any more, and only an operator can change that."""
 
 
-class ReloadOperations(LoadOperations, Protocol):
+class ReloadOperations(LoadOperations, UnloadOperations, Protocol):
     """What a reload does and sees."""
 
     def now(self) -> float: ...
     def observe(self, record: Record, *, settled: bool) -> Observation: ...
     def machine(self) -> Fingerprint | None: ...
     def save(self, record: Record) -> bool: ...
-    def was_stopped(self, pending: Pending) -> bool: ...
     def lacking(self) -> str: ...
     def wanting(self) -> str: ...
     def limits(self) -> Limits: ...
-    def loader(self) -> LoaderChoice: ...
     def wait_until_idle(self, loader: LoaderChoice) -> tuple[bool, States]: ...
     def changed(self, loader: LoaderChoice, before: States) -> tuple[bool, bool]: ...
     def methods(
         self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
     ) -> list[Method]: ...
-    def unload(self, loader: LoaderChoice) -> None: ...
     def keep_keys(self, record: Record) -> AbstractContextManager[None]: ...
     def meter(self) -> AbstractContextManager[Measured]: ...
 
@@ -68,6 +66,9 @@ def decided(
     """Decide, with what systemd and the loader tell where the image does not."""
     stopped = not observed.loaded and record.pending is not None and system.was_stopped(record.pending)
     lacking = system.lacking() if observed.unread and config.reload.append else ""
+    # Its identity is not known: where one of the units was at work since our load, it is that one's image.
+    if lacking and record.loaders and system.changed(system.loader(), record.loaders)[0]:
+        record.method, record.improved, record.loaders = "", "", ()
     return decide(observed, record, request, config, stopped=stopped, lacking=lacking)
 
 
@@ -132,8 +133,9 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     """Raises LoadFailed while nothing has been touched."""
     system, record = run.system, run.record
     waited, units = system.wait_until_idle(loader)
+    begun = units
     if waited:
-        before = system.observe(record, settled=True)
+        before = system.observe(record, settled=before.settled)
         decision = decided(system, record, run.request, run.config, before)
     if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
@@ -150,7 +152,6 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if at_work and not stopped:
         # Its load and ours may have met, and its configuration may be another one now.
         log.info("the distribution's unit was at work meanwhile: loading once more, as it is configured now")
-        first = units
         try:
             _, units = system.wait_until_idle(loader)
             methods = _methods(run, loader, limits, units, renew=True)
@@ -163,10 +164,12 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
             machine = now
             meter.seconds += again.seconds
             meter.unprotected += again.unprotected
-        stopped = any(system.changed(loader, earlier)[1] for earlier in (first, units))
+        stopped = any(system.changed(loader, earlier)[1] for earlier in (begun, units))
     if stopped:
-        return _unload(run, loader)
+        return unload(system, record, loader, begun, done.observed)
     result = _conclude(run, decision, before, done, meter, machine)
+    if done.succeeded:
+        record.loaders = units or ()
     if outdated and result.outcome is Outcome.RELOADED:
         return replace(result, outcome=Outcome.DEFERRED, wait=SOON, detail="its configuration is another one now")
     return result
@@ -178,7 +181,7 @@ def _methods(
     try:
         return run.system.methods(loader, limits, run.say, renew=renew)
     except LeftNothing:  # by asking for them
-        run.record.pending = Pending.noted(units)
+        run.record.pending = Pending.noted(units, run.system.now())
         raise
 
 
@@ -204,7 +207,7 @@ def _load(
     system, record = run.system, run.record
     record.keys_reused = True  # before it is: nobody else would put it back
     if record.pending is None:
-        record.pending = Pending.noted(units)
+        record.pending = Pending.noted(units, run.system.now())
     if not system.save(record) and system.is_loaded():
         record.pending = None
         raise LoadFailed(
@@ -214,22 +217,12 @@ def _load(
     try:
         with system.keep_keys(record), system.meter() as meter:
             done = attempt.attempt(methods, before, record, decision.reason, system, meter, run.say)
-    except LoadFailed:
+    except Exception:
         if system.is_loaded():
             record.pending = None
+            system.save(record)  # whatever it was, nobody may be left to do so
         raise
     return done, meter
-
-
-def _unload(run: Reload, loader: LoaderChoice) -> Result:
-    """The operator has stopped the unit while ours loaded, so no image shall be loaded."""
-    if run.system.is_loaded():
-        run.system.unload(loader)
-    run.record.pending = None
-    run.record.forget_image()
-    detail = "the distribution's unit was stopped meanwhile, so it was unloaded as asked"
-    log.info(f"no kdump image is loaded: {detail}")
-    return Result(Outcome.NOT_LOADED, reason=Reason.UNLOADED, detail=detail, armed=run.system.is_loaded())
 
 
 def _conclude(
@@ -243,26 +236,32 @@ def _conclude(
     """What came of it, in the record and in words."""
     system, record = run.system, run.record
     armed = system.is_loaded()
+    now, since = system.now(), record.pending.since if record.pending else 0.0
+    earlier, gap = 0.0, 0.0
+    if decision.reason is Reason.PENDING and since:  # attempts before this one, and the time between them
+        earlier = record.unprotected if record.ended >= since else 0.0
+        gap = max(0.0, now - meter.seconds - max(since, record.ended))
     record.pending = None if armed else record.pending
-    record.ended, record.unprotected = system.now(), meter.unprotected
-    record.unprotected_total += meter.unprotected
+    record.ended, record.unprotected = now, earlier + gap + meter.unprotected
+    record.unprotected_total += gap + meter.unprotected
     record.ineffective = sorted({*record.ineffective, *done.ineffective})
     seen = done.observed
     if seen is not None and decision.reason in IMPROVEMENTS:
         record.improved = seen.identity or UNREAD
     elif not done.succeeded and armed and decision.reason in IMPROVEMENTS:
         record.improved = before.identity or UNREAD  # every method was tried, and none could
-    if not done.succeeded or seen is None or not armed:
+    if done.method is None or seen is None or not armed:
         detail = "; then ".join(done.failures) or "no load method is left to try"
         if armed and decision.reason in IMPROVEMENTS:
             outcome = Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.CURRENT
             return _measured(meter, _not_improved(outcome, detail))
         return _measured(meter, Result(Outcome.FAILED, detail=detail, armed=armed))
-    record.reloads += done.method is not None
-    record.method, record.image = done.method.kind if done.method else "", seen.identity
+    record.reloads += 1
+    record.method, record.image = done.method.kind, seen.identity
     record.machine, record.files = machine, done.files or record.files
     record.overtaken = not seen.readable and machine is not None and changed_since(machine, seen) is not None
-    record.kernel_updates = seen.updatable
+    # Until the events have settled the kernel is not asked.
+    record.kernel_updates = seen.updatable if seen.image or seen.settled else done.method.updatable
     record.handled = max(record.handled, before.last_error)
     record.unresolved = record.reported = ""
     outcome, wait, detail = Outcome.RELOADED, 0.0, decision.detail
@@ -284,10 +283,10 @@ def _conclude(
         Result(
             outcome,
             detail=detail,
-            method=done.method.name if done.method else "",
+            method=done.method.name,
             armed=armed,
             wait=wait,
-            kernel_updates=seen.updatable,
+            kernel_updates=record.kernel_updates,
         ),
     )
 

@@ -37,7 +37,7 @@ from kdumphpd.protocol import (
     decode_request,
     encode,
 )
-from kdumphpd.runtime import CONFIGURATION
+from kdumphpd.runtime import CONFIGURATION, reload_pending
 
 log = journal.logger()
 
@@ -57,6 +57,7 @@ def main() -> None:
         send(client, result)
         if result.outcome in LEFT_ALONE and result.armed:
             prepare(client, Path("/"))
+        hang_up(client)
     # A thread may still wait for a disk that does not answer (load/run.py): it must not keep us.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -84,9 +85,11 @@ def answer(client: socket.socket, root: Path) -> Result:
         return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root))
     try:
         return locked(request, client, root)
-    except OSError as error:  # of files below /sys and /run; what a loader meets is a LoadFailed
-        log.error(f"cannot serve a request: {error}", id=MessageId.RELOAD_FAILED)
-        return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root))
+    except Exception as error:
+        # An OSError is of files below /sys and /run; what a loader meets is a LoadFailed. All else is a bug.
+        say = log.error if isinstance(error, OSError) else log.exception
+        say(f"cannot serve a request: {error}", id=MessageId.RELOAD_FAILED)
+        return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root), pending=reload_pending(root))
     finally:
         lock.release()
 
@@ -206,6 +209,12 @@ def send(client: socket.socket, message: Progress | Result) -> None:
     # Whoever asked may be gone, or may not read: neither stops a reload.
     with contextlib.suppress(OSError):
         client.sendall(encode(message))
+
+
+def hang_up(client: socket.socket) -> None:
+    """End the connection itself, not this descriptor of it: a process that hangs in the kernel keeps its others."""
+    with contextlib.suppress(OSError):  # who asked has
+        client.shutdown(socket.SHUT_RDWR)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from kdumphpd.helper.decide import Action, Decision
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record
 from kdumphpd.helper.replace import ReloadOperations, decided, reload
+from kdumphpd.helper.unload import unwanted
 from kdumphpd.load.budget import next_allowed
 from kdumphpd.protocol import Outcome, Reason, Request, Result
 
@@ -27,6 +28,9 @@ def serve(request: Request, system: ReloadOperations, record: Record, config: Co
     observed = system.observe(record, settled=request is not Request.UPDATE_UNSETTLED)
     if observed.loaded:
         record.pending = None  # whoever loaded the image that is there now has ended what we began
+    if (result := unwanted(system, record, observed)) is not None:
+        system.save(record)
+        return result
     decision = decided(system, record, request, config, observed)
     if decision.action is not Action.RELOAD:
         note(record, observed, decision)

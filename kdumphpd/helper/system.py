@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
-from kdumphpd.helper import observe, record
+from kdumphpd.helper import asking, observe, record
 from kdumphpd.helper.asking import Asking
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
@@ -186,7 +186,8 @@ class RealSystem:
 
 
 def resume(root: Path, known: Record) -> None:
-    """Put right what a helper has left behind that was killed."""
+    """Put right what a helper has left behind that was killed. Raises OSError."""
     if known.keys_reused:
         crypt_keys.disable(root)
         known.keys_reused = False
+    asking.resume(root, known)

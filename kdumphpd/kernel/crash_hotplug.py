@@ -97,15 +97,13 @@ def read_capability(root: Path, *, settled: bool = True, sleep: Callable[[float]
     """What the kernel reports of the loaded image. `settled` False: events still arrive, and nothing is read.
 
     A `0` is ambiguous: no image, an image that may not be touched, or a busy lock. crash_loaded tells the first;
-    what the image itself says, or else confirm(), the last.
+    what the image itself says, or else confirm(), the last. Raises OSError where the first can't be
+    read.
     """
-    try:
-        fadump = read_fadump(root)
-        if fadump.enabled:
-            return _of_fadump(fadump)
-        loaded = image_loaded(root, sleep)
-    except OSError as error:
-        return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE, detail=str(error))
+    fadump = read_fadump(root)
+    if fadump.enabled:
+        return _of_fadump(fadump)
+    loaded = image_loaded(root, sleep)
     if not loaded:
         return Capability(loaded=False, cpu=Answer.NO, memory=Answer.NO)
     if not settled and is_known(root):

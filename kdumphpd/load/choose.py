@@ -11,10 +11,11 @@ from kdumphpd.kernel.fadump import is_enabled
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load import fadump, kexec, loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
+from kdumphpd.load.loader_log import said_since, size
 from kdumphpd.load.loaders import Loader, is_in_use, is_installed, kdump_tools, kdumpctl, suse
 from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.recording import LoaderFailed, Recording
-from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run, run_in_unit, said_since
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, run_in_unit, run_when_free
 
 log = journal.logger()
 
@@ -126,12 +127,15 @@ def unload(root: Path, choice: LoaderChoice) -> None:
     """Take the image down as the distribution does, or else as kexec does. Raises LoadFailed."""
     if choice is LoaderChoice.FADUMP:
         fadump.unregister(root)
+        return
     if loader := DISTRIBUTIONS.get(choice):
         try:
             run_in_unit(loader.unload, OWN_LIMIT, properties=_properties(root, loader))
         except LoadFailed as error:
             log.warning(f"{error}; unloading the image without it")
-            run([KEXEC, "-p", "-u"], UNLOAD_LIMIT)
+        else:
+            return
+    run_when_free([KEXEC, "-p", "-u"], UNLOAD_LIMIT)
 
 
 def load(root: Path, choice: LoaderChoice) -> None:
@@ -151,7 +155,7 @@ def _own(root: Path, argv: tuple[str, ...], name: tuple[str, ...], loader: Loade
 def _run_own(root: Path, argv: tuple[str, ...], loader: Loader | None, _limit: float) -> None:
     properties = _properties(root, loader) if loader else ()
     log = root / loader.log if loader and loader.log else None
-    begin = log.stat().st_size if log and log.exists() else 0
+    begin = size(log) if log else 0
     try:
         run_in_unit(argv, OWN_LIMIT, properties=properties)
     except LoadFailed as error:

@@ -34,6 +34,9 @@ PROGRAMS = (KEXEC, "/usr/sbin/kexec")  # by which loaders start it
 # A recipe's exit status where the loader has no way to say what it would load: EX_USAGE of sysexits.h.
 CANNOT_BE_ASKED = 64
 
+# From this exit status on systemd could not start it (systemd.exec(5): 200/CHDIR, 203/EXEC, 226/NAMESPACE).
+SYSTEMD = 200
+
 PATTERN = frozenset("*?[")
 MAX_CALLS = 1 << 20  # bytes
 MAX_KEPT = 1 << 20  # bytes
@@ -126,7 +129,9 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
         said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
         failed: type[LoadFailed]
         if isinstance(failure, CommandFailed):
-            failed = LoadFailed if failure.status == CANNOT_BE_ASKED else LoaderFailed
+            failed = (
+                LoaderFailed if 0 < failure.status < SYSTEMD and failure.status != CANNOT_BE_ASKED else LoadFailed
+            )
         else:
             failed = LoadFailed if recorded else Bypassed
         raise failed(f"`{name}` did not ask kexec to load a panic kernel: {said}")

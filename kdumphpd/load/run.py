@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kdumphpd import journal, runtime
+from kdumphpd.kernel.limits import read_limits
 from kdumphpd.load.leftovers import end_others
 
 log = journal.logger()
@@ -32,6 +33,7 @@ ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
 BUSY = "Device or resource busy"
 BUSY_PAUSE = 0.005  # seconds
 BUSY_LIMIT = 30.0  # seconds
+COUNTED_PAUSE = 1.0  # seconds; where the kernel limits the calls it has counted this one before it tried the lock
 
 # A process that sleeps in the kernel (state D) outlives SIGKILL until its device answers, perhaps for ever.
 KILL_WAIT = 5.0  # seconds
@@ -70,20 +72,24 @@ def run_when_free(argv: Sequence[str], limit: float) -> str:
     return when_free(partial(run, argv), limit)
 
 
-def when_free(load: Callable[[float], T], limit: float) -> T:
-    """`load` with a limit in seconds, again and again while it fails for a busy lock. Raises LoadFailed."""
+def when_free(load: Callable[[float], T], limit: float, root: Path = Path("/")) -> T:
+    """`load` with a limit in seconds, again and again while it fails for a busy lock. Raises LoadFailed.
+
+    The kernel's last call is left for another time.
+    """
     begin = time.monotonic()
     said = False
     while True:
         try:
             return load(max(1.0, begin + limit - time.monotonic()))
         except LoadFailed as error:
-            if BUSY not in str(error) or time.monotonic() > begin + min(limit, BUSY_LIMIT):
+            calls = read_limits(root).calls
+            if BUSY not in str(error) or time.monotonic() > begin + min(limit, BUSY_LIMIT) or calls in (0, 1):
                 raise
         if not said:
             log.info("another load or update of the kdump image holds the lock of the kernel; trying again")
             said = True
-        time.sleep(BUSY_PAUSE)
+        time.sleep(BUSY_PAUSE if calls is None else COUNTED_PAUSE)
 
 
 def bounded(function: Callable[[], T], seconds: float, what: str) -> T:
@@ -176,7 +182,7 @@ def run_in_unit(
     (seconds), whatever becomes of us. `properties` are more of the unit's ("KeyringMode=shared"). Of the output the
     last 2000 characters come back. Raises LoadFailed.
     """
-    return when_free(lambda left: _run_in_unit(argv, left, properties, unit, description, root), limit)
+    return when_free(lambda left: _run_in_unit(argv, left, properties, unit, description, root), limit, root)
 
 
 def _run_in_unit(
@@ -274,15 +280,3 @@ def _tail(fd: int, size: int) -> str:
     """The last `size` bytes of an open file as text."""
     begin = max(0, os.fstat(fd).st_size - size)
     return os.pread(fd, size, begin).decode("utf-8", "replace").replace("\0", "").strip()
-
-
-def said_since(path: Path, begin: int) -> str:
-    """The last words in a log file after `begin` bytes, without the lines of a shell's trace ("+ ")."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(begin if begin <= size else 0, size - TAIL))  # shorter than before: it was rotated
-            text = file.read(TAIL).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(line for line in text.splitlines() if not line.startswith("+ ")).strip()

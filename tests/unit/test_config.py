@@ -297,3 +297,22 @@ def test_a_fifo_in_a_files_place_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     os.mkfifo(tmp_path / ADMIN_FILE)
     assert load(tmp_path) == Config()  # it is empty
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_link_that_leads_nowhere_is_an_error_and_the_last_configuration_stays(
+    tmp_path: Path, *, keeps: bool
+) -> None:
+    kept = tmp_path / "kept.json"
+    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 2\n"})
+    known = config_file.load_kept(tmp_path, kept)
+    (tmp_path / ADMIN_FILE).unlink()
+    (tmp_path / ADMIN_FILE).symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"cannot read .*kdumphpd.toml: No such file or directory"):
+        config_file.load_kept(tmp_path, kept) if keeps else load(tmp_path)
+    assert config_file.recall(kept) == known
+
+
+@pytest.mark.parametrize("line", ['kexec.kernel = "/k\\u0000"', 'command = ["/x\\u0000"]', 'append = "\\u0000"'])
+def test_what_no_program_could_be_given_is_refused(tmp_path: Path, line: str) -> None:
+    assert "expected a " in refused(tmp_path, f"[reload]\n{line}\n")

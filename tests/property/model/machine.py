@@ -25,7 +25,7 @@ from kdumphpd.load.method import Kind, Method
 from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.load.units import States, UnitState
 from kdumphpd.protocol import Outcome, Request, Result, Settings
-from kdumphpd.runtime import FOLDER, RECORD
+from kdumphpd.runtime import FOLDER, RECORD, reload_pending
 from tests.property.model.kernel import Kernel
 from tests.property.model.surroundings import Distribution, HelperUnavailable, Hung, Meter, Obstacles, Stopped
 
@@ -68,6 +68,8 @@ class Machine:
         try:
             known = record.read(self.root)
             result = serve(request, self, known, self.config, lambda _: None)
+        except OSError as error:  # as request.py answers it
+            return Result(Outcome.FAILED, detail=str(error), pending=reload_pending(self.root))
         except Stopped as stopped:
             if isinstance(stopped, Hung):
                 self.held_until = self.kernel.clock.now + LONGEST
@@ -99,7 +101,7 @@ class Machine:
             )
         if self.wanted is False and self.obstacles.silent and image is not None:
             self.wanted = None  # nobody could know of the stop
-        if self.wanted is False:
+        if self.wanted is False and not record.read(self.root).unwanted:
             assert image is None or not image.ours, "the operator has stopped kdump meanwhile, and an image is loaded"
 
     def step(self) -> None:
@@ -117,6 +119,7 @@ class Machine:
 
     def observe(self, known: Record, *, settled: bool) -> Observation:
         self.step()
+        self.look()
         self.pass_time(0.1)
         kernel = self.kernel
         observed = Observation(
@@ -142,11 +145,15 @@ class Machine:
 
     def is_loaded(self) -> bool:
         self.step()
+        self.look()
         return self.kernel.image is not None
 
-    def is_loaded_now(self) -> bool:
-        self.step()
-        return self.kernel.image is not None
+    is_loaded_now = is_loaded
+
+    def look(self) -> None:
+        """Raises OSError."""
+        if self.obstacles.unreadable:
+            raise OSError("crash_loaded holds ''; expected 0 or 1")
 
     def limits(self) -> Limits:
         return Limits("kexec_load_disabled is 1" if self.obstacles.disabled else "", None, False)
@@ -161,6 +168,8 @@ class Machine:
 
     def lacking(self) -> str:
         """By what the distribution's loader would give to kexec."""
+        if self.obstacles.no_loader:
+            return ""
         return "acpi_no_memhotplug" if self.kernel.kind.memory_hotplug and not self.distribution.safe else ""
 
     def wanting(self) -> str:
@@ -196,6 +205,8 @@ class Machine:
 
     def unload(self, loader: LoaderChoice) -> None:
         self.step()
+        if self.obstacles.stuck:
+            raise LoadFailed("kexec -p -u failed: Device or resource busy")
         self.kernel.drop()
 
     # --- Operations: loading -------------------------------------------------------------------------------------

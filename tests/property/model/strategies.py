@@ -39,6 +39,8 @@ FAULTS = st.sampled_from(
         ("disabled", True),
         ("no_loader", True),
         ("bad_configuration", True),
+        ("stuck", True),
+        ("unreadable", True),
     ]
 )
 

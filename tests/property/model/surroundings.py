@@ -39,6 +39,8 @@ class Obstacles:
     disabled: bool = False  # kernel.kexec_load_disabled
     no_loader: bool = False
     bad_configuration: bool = False
+    stuck: bool = False  # nothing can be unloaded
+    unreadable: bool = False  # crash_loaded
 
 
 @dataclass

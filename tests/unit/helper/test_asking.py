@@ -75,7 +75,7 @@ def ask(root: Path) -> None:
 def test_one_that_takes_the_image_down_is_asked_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asking = asked(monkeypatch, failing(Bypassed))
     ask(root)
-    assert (root / UNASKABLE).read_text().startswith("took the image down for 0.")
+    assert "took the image down for 0." in (root / UNASKABLE).read_text()
     ask(root)
     assert len(asking) == 1
 

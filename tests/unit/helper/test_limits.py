@@ -57,3 +57,20 @@ def test_what_only_an_operator_can_change_is_reported_once_and_not_retried(world
     assert (first.outcome, first.retry, first.known) == (Outcome.FAILED, False, False)
     assert (second.outcome, second.retry, second.known) == (Outcome.FAILED, False, True)
     assert world.loads == []
+
+
+def test_all_attempts_of_one_reload_and_the_time_between_them_count(world: World) -> None:
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.kexec = "dies"
+    for _ in range(7):
+        assert ask(world).outcome is Outcome.FAILED
+        world.now += 50
+    world.kexec = "works"
+    assert ask(world).outcome is Outcome.RELOADED
+    assert 330 < world.record.unprotected < 360
+    assert world.record.unprotected_total == pytest.approx(world.record.unprotected)
+    world.now += 10_000
+    world.online(3, busy=True)
+    ask(world)
+    assert world.record.unprotected < 1

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A reload that has begun, and others who load meanwhile. Each test is one situation."""
 
+import copy
+
 import pytest
 
+from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper.record import Pending, Unit
-from kdumphpd.protocol import Outcome, Reason
-from tests.unit.helper.asking import ask
-from tests.unit.helper.world import UNIT, Killed, World
+from kdumphpd.helper.serve import serve
+from kdumphpd.load.method import Method
+from kdumphpd.load.run import LoadFailed
+from kdumphpd.protocol import Outcome, Reason, Request
+from tests.unit.helper.asking import ask, silent
+from tests.unit.helper.world import UNIT, FakeSystem, Killed, World
 
 
 def test_what_was_taken_down_is_loaded_again(world: World) -> None:
@@ -119,3 +125,54 @@ def test_a_unit_that_was_restarted_meanwhile_and_cannot_be_followed_is_followed_
     world.during_load = restart
     result = ask(world)
     assert (result.outcome, result.wait > 0, result.method) == (Outcome.DEFERRED, True, "kexec -c --hotplug")
+
+
+def test_a_bug_in_a_load_leaves_nothing_pending_beside_an_image(world: World) -> None:
+    world.online(2, busy=True)
+
+    class Bug(FakeSystem):
+        def load(self, method: Method) -> None:
+            raise ValueError("embedded null byte")
+
+    with pytest.raises(ValueError, match="null"):
+        serve(Request.UPDATE, Bug(world), world.record, Config(), silent)
+    assert world.record.pending is None
+
+
+class Unable(FakeSystem):
+    def unload(self, loader: LoaderChoice) -> None:
+        raise LoadFailed("kexec -p failed with status 1: Device or resource busy")
+
+
+@pytest.fixture
+def left(world: World) -> World:
+    """The unit was stopped while ours loaded, and that image could not be unloaded."""
+    world.image = world.new_image(updatable=False, safe=True)
+    world.online(2)
+    world.during_load = world.stop
+    result = serve(Request.UPDATE, Unable(world), copy.deepcopy(world.record), Config(), silent)
+    assert (result.outcome, result.armed, result.retry) == (Outcome.FAILED, True, True)
+    assert "could not be unloaded" in result.detail
+    world.during_load = None
+    return world
+
+
+def test_an_image_that_is_not_wanted_is_unloaded_as_soon_as_that_works(left: World) -> None:
+    assert serve(Request.CHECK, Unable(left), copy.deepcopy(left.record), Config(), silent).outcome is Outcome.FAILED
+    left.has_loader = False  # it was disabled, too
+    assert ask(left).reason is Reason.UNLOADED
+    assert left.image is None
+    assert (left.record.pending, left.record.unwanted) == (None, None)
+
+
+def test_what_is_loaded_by_hand_then_is_left_alone(left: World) -> None:
+    left.image = left.new_image(updatable=True, safe=True)
+    assert ask(left, Request.CHECK).outcome is Outcome.CURRENT
+    assert left.record.unwanted is None
+
+
+def test_what_is_not_known_of_the_unit_is_no_reason_to_unload(left: World) -> None:
+    left.systemd_answers = False
+    assert ask(left, Request.CHECK).armed
+    left.systemd_answers = True
+    assert ask(left, Request.CHECK).reason is Reason.UNLOADED

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from kdumphpd import journal
-from kdumphpd.helper import request
+from kdumphpd.helper import record, request
 from kdumphpd.helper.lock import request_lock
+from kdumphpd.helper.record import Pending, Record
 from kdumphpd.helper.system import RealSystem
 from kdumphpd.protocol import Outcome, Progress, Request, Result, decode
 from kdumphpd.runtime import RECORD
-from tests.unit.trees import helper_folder, put
+from tests.unit.trees import CRASH_LOADED, helper_folder, put
 
 UNREAD = '[verify]\nimage = "never"\n[events]\nsettle_time = 2\n'
 
@@ -154,3 +155,28 @@ def test_what_the_loader_would_load_is_asked_after_the_answer_and_told_where_it_
         request.prepare(there, root)
         request.prepare(there, root)
         assert decode(here.recv(65536)) == Progress("what the loader would load is known now")
+
+
+def test_whether_an_image_is_loaded_cannot_be_read_and_nothing_is_dropped(root: Path) -> None:
+    record.write(root, Record(pending=Pending()))
+    put(root, {CRASH_LOADED: ""})
+    result, _ = ask(root, b"check\n")
+    assert (result.outcome, result.pending) == (Outcome.FAILED, True)
+    assert f"{CRASH_LOADED} holds ''" in result.detail
+    assert record.read(root).pending == Pending()
+
+
+def test_a_bug_is_answered_and_logged_with_where_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(journal, "_send", lambda level, message, keywords: said.append(message))
+    monkeypatch.setattr(RealSystem, "observe", lambda *_, settled: 1 // 0)
+    result, _ = ask(root, b"check\n")
+    assert (result.outcome, result.armed) == (Outcome.FAILED, True)
+    assert "ZeroDivisionError" in said[-1]
+
+
+def test_the_end_of_a_request_is_seen_although_the_process_stays(root: Path) -> None:
+    here, there = socket.socketpair()
+    with here, there, there.dup():
+        request.hang_up(there)
+        assert here.recv(1) == b""

@@ -160,6 +160,23 @@ def test_a_refused_load_during_an_update_of_the_kernel_is_no_reload(world: World
     assert world.record.method == ""
 
 
+def test_neither_is_a_script_that_did_nothing(world: World) -> None:
+    """It ends in success where somebody else holds its lock."""
+    world.online(2, busy=True)
+    world.recording = False
+
+    class Idle(FakeSystem):
+        def _own(self) -> None:
+            self._meter.unprotected += 0.002
+
+    result = serve(Request.UPDATE, Idle(world), world.record, CONFIG, silent)
+    assert (result.outcome, result.armed) == (Outcome.FAILED, True)
+    assert "still the old one" in result.detail
+    assert (world.record.unresolved, world.record.reloads) == ("", 0)
+    world.now += 10_000
+    assert ask(world).outcome is Outcome.RELOADED
+
+
 def test_an_unsafe_image_whose_files_are_being_written_is_tried_again_in_a_moment(world: World) -> None:
     world.hotpluggable, world.files_ready = True, False
     world.image = world.new_image(updatable=True, safe=False)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the helper does about an image that it can't read. Each test is one situation."""
 
+import pytest
+
 from kdumphpd.config import Config, ReloadConfig
+from kdumphpd.helper.observe import Observation
+from kdumphpd.helper.record import Record
 from kdumphpd.kernel.kmsg import KernelError
 from kdumphpd.protocol import Outcome, Reason, Request
 from tests.unit.helper.asking import ask
-from tests.unit.helper.world import World
+from tests.unit.helper.world import FakeSystem, World
 
 
 def test_an_unreadable_image_is_taken_for_right_at_the_first_check(hidden: World) -> None:
@@ -234,3 +238,35 @@ def test_root_has_an_image_that_cannot_be_read_made_safe_once_more(world: World)
     world.kexec = "works"
     assert ask(world, Request.CHECK).outcome is Outcome.UNSAFE
     assert ask(world, Request.REARM).outcome is Outcome.RELOADED
+
+
+def test_while_events_arrive_a_new_image_is_not_asked_about_either(
+    hidden: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read of crash_hotplug can make the kernel skip an update."""
+    asked: list[bool] = []
+    observe = FakeSystem.observe
+
+    def noted(self: FakeSystem, record: Record, *, settled: bool) -> Observation:
+        asked.append(settled)
+        return observe(self, record, settled=settled)
+
+    monkeypatch.setattr(FakeSystem, "observe", noted)
+    hidden.online(2, busy=True)
+    result = ask(hidden, Request.UPDATE_UNSETTLED)
+    assert (result.outcome, result.kernel_updates) == (Outcome.RELOADED, True)
+    assert asked == [False, False]
+    hidden.online(3)
+    assert ask(hidden, Request.UPDATE_UNSETTLED).outcome is Outcome.UNVERIFIED
+
+
+@pytest.mark.parametrize("kernel_can", [True, False])
+def test_one_that_the_operator_has_loaded_since_ours_is_not_taken_for_ours(world: World, *, kernel_can: bool) -> None:
+    world.hotpluggable, world.readable, world.kernel_can = True, False, kernel_can
+    for _ in range(2):
+        world.restart()  # between two requests
+        assert ask(world, Request.CHECK).outcome is Outcome.RELOADED
+        assert world.image is not None
+        assert world.image.safe
+        assert ask(world, Request.CHECK).outcome in (Outcome.CURRENT, Outcome.UNVERIFIED)
+        world.now += 10_000

@@ -309,4 +309,6 @@ class FakeSystem:
 
     def lacking(self) -> str:
         """As kdump-tools' command line does, wherever memory can be hot-added."""
-        return "acpi_no_memhotplug" if self.world.hotpluggable and self.world.recording else ""
+        return (
+            "acpi_no_memhotplug" if self.world.hotpluggable and self.world.recording and self.world.has_loader else ""
+        )

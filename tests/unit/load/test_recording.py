@@ -310,11 +310,19 @@ def test_calls_that_load_nothing_for_a_panic_are_passed_over() -> None:
     assert found == parse(["/sbin/kexec", "-s", "-p", "/two"])
 
 
-@pytest.mark.parametrize(("status", "kind"), [(1, LoaderFailed), (CANNOT_BE_ASKED, LoadFailed)])
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("exit 1", LoaderFailed),
+        (f"exit {CANNOT_BE_ASKED}", LoadFailed),
+        ("exit 226", LoadFailed),  # systemd's, NAMESPACE
+        ("kill -9 $$", LoadFailed),
+    ],
+)
 def test_a_loader_that_fails_is_told_from_one_that_cannot_be_asked(
-    root: Path, status: int, kind: type[LoadFailed]
+    root: Path, end: str, kind: type[LoadFailed]
 ) -> None:
-    asked = recipe(root, f"exit {status}")
+    asked = recipe(root, end)
     (root / "call").write_bytes(b"")
     with pytest.raises(LoadFailed) as caught:
         record(root, asked, 30)

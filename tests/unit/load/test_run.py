@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kdumphpd.kernel.limits import Limits
 from kdumphpd.load import run as run_module
 from kdumphpd.load.run import (
     ENVIRONMENT,
@@ -15,7 +16,6 @@ from kdumphpd.load.run import (
     bounded,
     run,
     run_when_free,
-    said_since,
 )
 from tests.unit.load.transient import put
 
@@ -143,6 +143,19 @@ def test_a_lock_that_stays_busy_is_given_up_in_the_systems_words(tmp_path: Path)
     assert len((tmp_path / "calls").read_text().splitlines()) > 1
 
 
+@pytest.mark.parametrize(("left", "tries"), [(3, 3), (1, 1)])
+def test_the_kernels_last_call_is_not_spent_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, tries: int
+) -> None:
+    """It counts a call before it tries the lock. `left`: after the first one."""
+    calls = iter(range(left, 0, -1))
+    monkeypatch.setattr(run_module, "read_limits", lambda root: Limits("", next(calls), locked_down=False))
+    monkeypatch.setattr(run_module, "COUNTED_PAUSE", 0.0)
+    with pytest.raises(LoadFailed, match="Device or resource busy"):
+        run_when_free(busy(tmp_path, 100000), 30)
+    assert len((tmp_path / "calls").read_text().splitlines()) == tries
+
+
 def test_any_other_failure_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(LoadFailed, match="No space left on device"):
         run_when_free(["/bin/sh", "-c", f"echo >>{tmp_path}/calls; echo No space left on device; exit 255"], 30)
@@ -179,24 +192,3 @@ def test_one_that_does_not_is_given_up_and_what_it_looked_at_is_named() -> None:
         if thread.name == "bounded":
             assert thread.daemon  # or we would not end before it does
             thread.join()
-
-
-# --- the log that a loader writes to ----------------------------------------------------------------------
-
-
-def test_what_a_log_says_since_is_told_without_the_shells_trace(tmp_path: Path) -> None:
-    put(tmp_path, {"kdump.log": "old\n+ /sbin/kexec -p /k\nkexec_load failed: No space left on device\n"})
-    assert said_since(tmp_path / "kdump.log", 4) == "kexec_load failed: No space left on device"
-    assert said_since(tmp_path / "missing", 0) == ""
-
-
-def test_a_log_that_was_rotated_meanwhile_is_new(tmp_path: Path) -> None:
-    put(tmp_path, {"kdump.log": "new\n"})
-    assert said_since(tmp_path / "kdump.log", 100_000) == "new"
-
-
-def test_of_a_long_log_the_end_is_told(tmp_path: Path) -> None:
-    put(tmp_path, {"kdump.log": "line\n" * 10_000 + "the reason\n"})
-    words = said_since(tmp_path / "kdump.log", 0)
-    assert words.endswith("line\nthe reason")
-    assert len(words) <= TAIL
