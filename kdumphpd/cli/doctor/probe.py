@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the checks look at: files below a root, and what commands say. Nothing here changes anything."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from kdumphpd.cli.facts import Facts
 
 LIMIT = 60.0  # seconds for one command
+CHUNK = 64 << 10  # bytes
 MAX_TEXT = 4 << 20  # bytes of a file, or of what a command says
 
 
@@ -61,8 +63,10 @@ class Probe:
             fd = os.open(self.root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        with os.fdopen(fd, "rb") as file:
-            return file.read(MAX_TEXT).decode("utf-8", "replace").strip()
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            # /proc/sys allocates as much memory as it is asked for, and refuses where that is much.
+            pieces = iter(lambda: file.read(CHUNK), b"")
+            return b"".join(itertools.islice(pieces, MAX_TEXT // CHUNK)).decode("utf-8", "replace").strip()
 
     def exists(self, path: str) -> bool:
         return os.path.exists(self.root / path)  # noqa: PTH110 - Path.exists() raises where it may not look

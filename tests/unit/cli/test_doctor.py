@@ -4,6 +4,7 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,11 @@ def test_a_fifo_and_a_command_that_is_missing_hold_nobody_up(tmp_path: Path) -> 
     assert probe(tmp_path).text("fifo") == ""
     assert run(["/nonexistent"]) is None
     assert run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == Said(3, "out\nerr\n")
+
+
+def test_a_setting_of_the_kernels_is_read_whatever_it_costs_to_ask_for_much(tmp_path: Path) -> None:
+    """The kernel refuses to read more than 4 MiB of a file of /proc/sys at once."""
+    here = Probe(Path("/"), facts.read(tmp_path, {}), False, "x86_64", "6.12", lambda _: None)
+    assert here.text("proc/sys/kernel/ostype") == "Linux"
+    put(tmp_path, {"much": "x" * 100_000})
+    assert replace(here, root=tmp_path).text("much") == "x" * 100_000
