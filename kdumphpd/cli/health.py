@@ -86,13 +86,10 @@ def _not_loaded(facts: Facts) -> Health:
             f"{why}could not load another: {what}",
             hint="fix what the journal says (journalctl -u 'kdumphpd*'), then kdumphpctl rearm",
         )
-    # What wants an image is systemd's to say, and it says it now.
-    check = listener.last_check if listener else None
-    missing = check is not None and check.outcome == Outcome.MISSING and facts.units is not None
-    if listener is not None and not listener.healthy and not missing:
-        return Health(
-            Protection.NO, exits.WRONG, listener.status, hint=_remedy(listener, facts.units), passing=asking
-        )
+    # What wants an image is systemd's to say, and it says it now; the listener's word may be of one that was there.
+    if listener is not None and not listener.healthy and not facts.wishes:
+        hint = _remedy(listener, facts.units)
+        return Health(Protection.NO, exits.WRONG, listener.status, hint=hint, passing=asking)
     if (wish := _wish(facts.wishes)) is not None:
         return wish
     if not facts.crashkernel:

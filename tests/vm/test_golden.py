@@ -66,7 +66,7 @@ def test_golden(machine: Machine, guest: Guest, result: Result) -> None:
     keep(machine, guest, "stale", "memory was added, and the initrd is cut short")
 
     machine.run("kexec -p -u")
-    machine.wait_until("grep -qx unprotected /run/kdumphpd/condition")
+    machine.wait_until("grep -q 'UNPROTECTED: no kdump image is loaded: ' /run/kdumphpd/state.json")
     keep(machine, guest, "unloaded", "unloaded behind kdumphpd's back")
 
     machine.run(f"{MEND}; systemctl stop kdump-tools")

@@ -70,7 +70,7 @@ def test_kill_listener(machine: Machine, result: Result) -> None:
     kill("listener", 3, machine, result)
 
 
-@pytest.mark.guests("debian13")
+@pytest.mark.guests("debian12")
 def test_killed_deaf(machine: Machine, result: Result) -> None:
     """What arrives while nobody listens, for the listener is dead, is heard by the next one."""
     before = kdump.seen(machine)

@@ -204,3 +204,15 @@ def test_a_link_of_systemds_tells_where_it_answers_root_alone(
     link.parent.mkdir(parents=True)
     link.symlink_to("0123")
     assert judge(facts.read(tmp_path)).exit == exits.WRONG
+
+
+def test_what_was_wrong_with_an_image_is_not_why_it_is_missing(tmp_path: Path) -> None:
+    """Unloaded by hand after a reload that failed, and the listener has not asked again."""
+    units = machines.unloaded(tmp_path)
+    found = facts.read(tmp_path, units)
+    assert found.listener is not None
+    failed = replace(found.listener, last_check=None, status="No kdump image is loaded: the initrd is damaged")
+    health = judge(replace(found, listener=failed))
+    assert health.exit == exits.WRONG
+    assert health.why.startswith("no image is loaded although kdump-tools.service is active")
+    assert judge(replace(found, listener=failed, units={})).why == failed.status, "where no unit says anything"
