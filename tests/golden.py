@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "fixtures" / "golden"
 # What a real machine says at one moment and not at the next: a retry is under way, or about to be.
 PASSING = re.compile(r"^(?:burst|asking) .*\n|; (?:next try in \d+ s|see the journal)(?=$| \|)", re.MULTILINE)
 
-NUMBER = re.compile(r"(?<!\[)\b(?:0x)?[0-9a-f]*\d[0-9a-f]*(?:[.:+-]\d+)*\b")
+NUMBER = re.compile(r"(?<!\[)\b(?:0x)?[0-9a-f]*\d[0-9a-f]*(?:[.:+-]\d+)*(?=s?\b)")
 
 PLURAL = re.compile(r"\bN (\w+?)s\b")
 
