@@ -6,7 +6,6 @@ from pathlib import Path
 
 DEFAULTS = "etc/default/kdump-tools"
 
-
 ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?USE_KDUMP=[\"']?(\w*)", re.MULTILINE)
 
 

@@ -64,9 +64,9 @@ class Facts:
     @property
     def wishes(self) -> Units:
         """The units whose being active is the operator's wish for an image."""
-        found = {unit: self.units[unit] for unit in LOADERS if unit in (self.units or {})} if self.units else {}
-        if self.switched_off:
-            found.pop("kdump-tools.service", None)
+        units = self.units or {}
+        off = "kdump-tools.service" if self.switched_off else None
+        found = {unit: units[unit] for unit in LOADERS if unit in units and unit != off}
         return {unit: state for unit, state in found.items() if unit != EARLIER} or found
 
 
