@@ -17,9 +17,9 @@ FOLDER = CHECKOUT / "build" / "prometheus"
 MONITORING = CHECKOUT / "packaging" / "monitoring"
 
 PACKAGES = {
-    "promtool": "prometheus",
-    "prometheus": "prometheus",
-    "prometheus-node-exporter": "prometheus-node-exporter",
+    "promtool": ("promtool", "prometheus"),  # Debian 13 has it in a package of its own
+    "prometheus": ("prometheus",),
+    "prometheus-node-exporter": ("prometheus-node-exporter",),
 }
 
 
@@ -29,12 +29,19 @@ def tool(name: str) -> Path:
     if found := shutil.which(name):
         return Path(found)
     path = FOLDER / "usr/bin" / name
+    refusals = [refusal for package in PACKAGES[name] if not path.exists() and (refusal := _unpack(package))]
     if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        command = ["apt-get", "download", "--quiet=2", PACKAGES[name]]
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            pytest.skip(f"{name} is missing, and apt-get could not fetch it: {done.stderr.strip()}")
-        for package in FOLDER.glob(f"{PACKAGES[name]}_*.deb"):
-            subprocess.run(["dpkg-deb", "--extract", package, FOLDER], check=True)
+        pytest.skip(f"{name} is missing, and apt-get could not fetch it: {' '.join(refusals)}")
     return path
+
+
+def _unpack(package: str) -> str:
+    """Fetch and unpack one package; what apt-get says where it can't."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    command = ["apt-get", "download", "--quiet=2", package]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        return done.stderr.strip()
+    for found in FOLDER.glob(f"{package}_*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", found, FOLDER], check=True)
+    return ""
