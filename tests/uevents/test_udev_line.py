@@ -35,7 +35,9 @@ def reloads(name: str) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     said = done.stdout + done.stderr
     assert name in said, said
-    return "/bin/true reload" in said or Path("/run/reloaded").exists()
+    # A newer udevadm reads rules only as far as it can without running a PROGRAM, and says that it would have.
+    would = "skipping execution of '/usr/bin/touch /run/reloaded'" in said
+    return "/bin/true reload" in said or would or Path("/run/reloaded").exists()
 
 
 @in_namespace
