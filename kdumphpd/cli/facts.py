@@ -13,19 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdumphpd import runtime, state
+from kdumphpd import runtime, state, systemctl, wishes
 from kdumphpd.kernel.crash_hotplug import ATTRIBUTE, Subsystem
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_attribute
 from kdumphpd.use_kdump import is_switched_off
+from kdumphpd.wishes import EARLIER, KDUMP_TOOLS
 
 OURS = "kdumphpd.service"
-LOADERS = ("kdump-tools.service", "kdump.service", "kdump-early.service")
-"""The distributions' units that load an image; see Facts.wishes."""
-
-EARLIER = "kdump-early.service"
-"""openSUSE's, which loads before kdump.service does, and stays active when that is stopped."""
+LOADERS = (KDUMP_TOOLS, "kdump.service", *sorted(EARLIER))
+"""The distributions' units that load an image."""
 
 INVOCATIONS = "run/systemd/units/invocation:"
 
@@ -64,10 +62,8 @@ class Facts:
     @property
     def wishes(self) -> Units:
         """The units whose being active is the operator's wish for an image."""
-        units = self.units or {}
-        off = "kdump-tools.service" if self.switched_off else None
-        found = {unit: units[unit] for unit in LOADERS if unit in units and unit != off}
-        return {unit: state for unit, state in found.items() if unit != EARLIER} or found
+        installed = {unit: properties for unit, properties in (self.units or {}).items() if unit in LOADERS}
+        return wishes.wishes(installed, switched_off=self.switched_off)
 
 
 def read(root: Path, units: Units | None = None) -> Facts:
@@ -97,24 +93,12 @@ def ask_systemd(units: Sequence[str]) -> Units | None:
     """What systemd says of those of `units` that are installed; None where it does not answer."""
     import subprocess
 
-    command = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units]
+    command = ["systemctl", *systemctl.show(units, PROPERTIES)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return parse_units(done.stdout, units)
-
-
-def parse_units(text: str, units: Sequence[str]) -> Units | None:
-    """The answer of `systemctl show`: a block a unit, in the order in which they were asked for."""
-    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.strip().split("\n\n")]
-    if len(blocks) != len(units) or not all("ActiveState" in block for block in blocks):
-        return None
-    return {
-        unit: block
-        for unit, block in zip(units, blocks, strict=True)
-        if block.get("LoadState") not in ("not-found", "")
-    }
+    return systemctl.parse(done.stdout, units)
 
 
 def _by_links(root: Path) -> Units | None:

@@ -8,10 +8,10 @@ from kdumphpd.cli import advice, exits
 from kdumphpd.cli.facts import LOADERS, OURS, Facts, Units
 from kdumphpd.protocol import Outcome
 from kdumphpd.state import State
+from kdumphpd.systemctl import AT_WORK
+from kdumphpd.wishes import wanting
 
 LONGEST_START = 30.0  # seconds between the end of one kdumphpd and the next one's word
-
-AT_WORK = frozenset({"activating", "deactivating", "reloading", "refreshing"})
 
 
 class Protection(StrEnum):
@@ -107,19 +107,17 @@ def _unwanted(facts: Facts) -> int:
 
 def _wish(units: Units) -> Health | None:
     """A unit of the distribution's that wants an image where none is; None for none, or where that is not known."""
-    for unit, properties in units.items():
-        state = properties.get("ActiveState")
-        if state in AT_WORK:
-            return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
-        if state == "active":
+    match wanting({unit: properties.get("ActiveState", "") for unit, properties in units.items()}):
+        case None:
+            return None
+        case unit, "active":
             why = f"no image is loaded although {unit} is active: somebody has unloaded it, or it loaded none"
             return Health(Protection.NO, exits.WRONG, why, hint=advice.restart(units, unit))
-        if state == "failed":
-            why = f"no image is loaded: {unit} has failed"
-            return Health(
-                Protection.NO, exits.WRONG, why, hint=f"systemctl status {unit}; {advice.restart(units, unit)}"
-            )
-    return None
+        case unit, "failed":
+            hint = f"systemctl status {unit}; {advice.restart(units, unit)}"
+            return Health(Protection.NO, exits.WRONG, f"no image is loaded: {unit} has failed", hint=hint)
+        case unit, state:
+            return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
 
 
 def _installed(units: Units | None) -> str:

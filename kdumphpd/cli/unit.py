@@ -15,8 +15,9 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
-from kdumphpd.cli.health import AT_WORK, is_starting, judge
+from kdumphpd.cli.health import is_starting, judge
 from kdumphpd.runtime import CONDITION
+from kdumphpd.systemctl import AT_WORK
 
 UNIT = "kdumphpd-check.service"
 LIMIT = 90.0  # seconds, for one call of systemctl

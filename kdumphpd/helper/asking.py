@@ -26,6 +26,7 @@ from kdumphpd.load.units import States
 from kdumphpd.load.unprotected import Meter
 from kdumphpd.messages import MessageId
 from kdumphpd.runtime import ASKED, RECORDING, UNASKABLE
+from kdumphpd.systemctl import AT_WORK
 
 log = journal.logger()
 
@@ -221,7 +222,7 @@ def resume(root: Path, known: Record) -> None:
                 known.pending = fields.parse(Pending, text)
         record.write(root, known)
         # The loader runs on without us, and may take it down yet.
-        if not any(unit.active in units.AT_WORK for unit in units.read((recording.UNIT,)) or ()):
+        if not any(unit.active in AT_WORK for unit in units.read((recording.UNIT,)) or ()):
             path.unlink()
     finally:
         lock.release()

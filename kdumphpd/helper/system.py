@@ -112,9 +112,7 @@ class RealSystem:
             loader = self.loader()
         except LoadFailed:
             return ""
-        if loader is LoaderChoice.KDUMP_TOOLS and is_switched_off(self.root):
-            return ""
-        return units.wanting(units.read(choose.units(loader)))
+        return units.wanting(units.read(choose.units(loader)), switched_off=is_switched_off(self.root))
 
     def unload(self, loader: LoaderChoice) -> None:
         choose.unload(self.root, loader)

@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kdumphpd import systemctl, wishes
 from kdumphpd.load.run import SYSTEMCTL, SYSTEMCTL_LIMIT, LoadFailed, run
+from kdumphpd.systemctl import AT_WORK
 
 PAUSE = 0.1  # seconds
 
-AT_WORK = frozenset({"activating", "deactivating", "reloading", "refreshing"})
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
 ENABLED = frozenset({"enabled", "enabled-runtime"})
 DISABLED = frozenset({"disabled", "masked", "masked-runtime"})
 
-# openSUSE's, which load at boot before kdump.service does, and stay active when that is stopped.
-EARLIER = frozenset({"kdump-early.service", "kdump-commandline.service"})
-
-PROPERTIES = "LoadState,ActiveState,UnitFileState,StateChangeTimestampMonotonic,InvocationID,Job"
+PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "StateChangeTimestampMonotonic", "InvocationID", "Job")
 
 
 @dataclass(frozen=True)
@@ -52,24 +50,22 @@ def read(units: Sequence[str], ask: Callable[[Sequence[str], float], str] = run)
     if not units:
         return ()
     try:
-        answer = ask([SYSTEMCTL, "show", f"--property={PROPERTIES}", *units], SYSTEMCTL_LIMIT)
+        answer = ask([SYSTEMCTL, *systemctl.show(units, PROPERTIES)], SYSTEMCTL_LIMIT)
     except LoadFailed:
         return None
-    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in answer.split("\n\n")]
-    # One block a unit, in this order; by the name that was asked for, which may be an alias of the unit's Id.
-    if len(blocks) != len(units) or not all({"LoadState", "ActiveState"} <= block.keys() for block in blocks):
+    found = systemctl.parse(answer, units)
+    if found is None:
         return None
     return tuple(
         UnitState(
             name=unit,
-            active=block["ActiveState"],
-            enabled=block.get("UnitFileState", ""),
-            changed=block.get("StateChangeTimestampMonotonic", ""),
-            invocation=block.get("InvocationID", ""),
-            job=block.get("Job", "0") not in ("", "0"),
+            active=properties["ActiveState"],
+            enabled=properties.get("UnitFileState", ""),
+            changed=properties.get("StateChangeTimestampMonotonic", ""),
+            invocation=properties.get("InvocationID", ""),
+            job=properties.get("Job", "0") not in ("", "0"),
         )
-        for unit, block in zip(units, blocks, strict=True)
-        if block["LoadState"] != "not-found"
+        for unit, properties in found.items()
     )
 
 
@@ -100,21 +96,16 @@ def wait_until_idle(
         sleep(PAUSE)
 
 
-def wishes(states: Sequence[UnitState]) -> tuple[UnitState, ...]:
-    """Those that say by being active that an image is to be loaded."""
-    return tuple(state for state in states if state.name not in EARLIER) or tuple(states)
-
-
-def wanting(states: States) -> str:
+def wanting(states: States, *, switched_off: bool = False) -> str:
     """Which unit wants an image where none is loaded, in words; empty for none, or where that is not known."""
-    for state in wishes(states or ()):
-        if state.job or state.active in AT_WORK:
+    actives = {state.name: "activating" if state.job else state.active for state in states or ()}
+    match wishes.wanting(wishes.wishes(actives, switched_off=switched_off)):
+        case unit, "active":
+            return f"{unit} is active: somebody has unloaded the image, or it loaded none"
+        case unit, "failed":
+            return f"{unit} has failed"
+        case _:
             return ""
-        if state.active == "active":
-            return f"{state.name} is active: somebody has unloaded the image, or it loaded none"
-        if state.active == "failed":
-            return f"{state.name} has failed"
-    return ""
 
 
 def was_stopped(before: States, now: States) -> bool:
@@ -122,7 +113,10 @@ def was_stopped(before: States, now: States) -> bool:
 
     One that has failed was not stopped. What is not known is no evidence.
     """
-    if before is None or now is None or any(state.active in RUNNING or state.job for state in wishes(now)):
+    if before is None or now is None:
+        return False
+    wishing = wishes.wishes({state.name: state for state in now})
+    if any(state.active in RUNNING or state.job for state in wishing.values()):
         return False
     earlier = {state.name: state for state in before}
     return any(

@@ -7,7 +7,7 @@ import pytest
 
 from kdumphpd.cli import exits, facts, unit
 from kdumphpd.cli.check import Service, grade
-from kdumphpd.cli.facts import OURS, parse_units
+from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.unit import UNIT, Verb, decide, is_missing, is_passing
 from kdumphpd.helper import record
@@ -166,15 +166,6 @@ def test_a_fifo_in_the_words_place_holds_nobody_up(tmp_path: Path, monkeypatch: 
 
 
 # --- where it comes from ----------------------------------------------------------------------------------
-
-
-def test_units_that_are_not_installed_are_not_there() -> None:
-    text = "LoadState=loaded\nActiveState=active\n\nLoadState=not-found\nActiveState=inactive\n"
-    assert parse_units(text, ["a.service", "b.service"]) == {
-        "a.service": {"LoadState": "loaded", "ActiveState": "active"}
-    }
-    assert parse_units(text, ["a.service"]) is None
-    assert parse_units("", ["a.service"]) is None
 
 
 @pytest.mark.parametrize(
