@@ -108,7 +108,8 @@ def stage(checkout: Path, tree: Path, version: str | None, *ignored: str) -> Pat
 
 def chroot() -> Path:
     """Return the tar archive of a system that has what the package needs to be built, and lintian."""
-    wanted = (*build_depends((CHECKOUT / "packaging/debian/control").read_text()), "lintian")
+    # passwd: for useradd, which a newer mmdebstrap does not take for a part of a system that builds.
+    wanted = (*build_depends((CHECKOUT / "packaging/debian/control").read_text()), "lintian", "passwd")
     arguments = (
         *("mmdebstrap", "--variant=buildd", f"--include={','.join(wanted)}"),
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
