@@ -10,7 +10,8 @@ import time
 import pytest
 
 from tests.vm import inside, journal, kdump
-from tests.vm.qemu import HotplugFailed, Machine
+from tests.vm.hotplug import HotplugFailed
+from tests.vm.qemu import Machine
 from tests.vm.results import Result
 
 MAX_UNPROTECTED = 0.05  # the configuration's default
