@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tests.vm.channel import Channel, VmLost
+from tests.vm.channel import Channel, NoAnswer, VmLost
 
 ALIVE_S = 60.0
 """For a command that does nothing, in an emulated guest that may be busy loading an image."""
+
+ASK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ class Agent:
     def check_alive(self, timeout: float = ALIVE_S) -> None:
         """Raise VmLost unless the agent answers within `timeout` seconds."""
         self.collect(self.start("true").number, time.monotonic() + timeout)
+
+    def wait_for(self, command: str, timeout: float) -> None:
+        """Ask a guest that boots until `command` succeeds there. Raises VmLost after `timeout` seconds.
+
+        What is sent while no kernel listens is lost: a firmware that knows virtio-serial takes it for keys pressed.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            asked = self.start(command)
+            try:
+                if self.collect(asked.number, time.monotonic() + ASK_AGAIN_S).returncode == 0:
+                    return
+            except NoAnswer:
+                if time.monotonic() > deadline:
+                    raise
 
     def send(self, request: dict[str, Any]) -> None:
         """Send what guest_agent.py understands."""

@@ -14,6 +14,10 @@ class VmLost(Exception):  # noqa: N818 - a state of affairs, no error of the cal
         return f"the VM was lost: {super().__str__()}"
 
 
+class NoAnswer(VmLost):
+    """The other end is there, and has said nothing for as long as it was given."""
+
+
 class Channel:
     """One end of a line-by-line JSON conversation; every wait on it is bounded."""
 
@@ -31,11 +35,11 @@ class Channel:
             raise VmLost(f"{self._peer} takes no more commands: {error}") from error
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """Return the next object. Raises VmLost at `deadline` (time.monotonic), or when the peer is gone."""
+        """Return the next object. Raises NoAnswer at `deadline` (time.monotonic), VmLost where the peer is gone."""
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise VmLost(f"{self._peer} does not answer")
+                raise NoAnswer(f"{self._peer} does not answer")
             self._sock.settimeout(left)
             try:
                 data = self._sock.recv(1 << 16)

@@ -21,7 +21,6 @@ from tests.vm.qmp import Qmp
 BOOT_S = 600.0
 RESTORE_S = 120.0
 IDLE_S = 2.0
-ASK_AGAIN_S = 5.0
 
 PANIC = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger"
 
@@ -70,7 +69,9 @@ class Machine(Devices):
             self.agent = Agent(Channel(agent, "the agent in the guest"))
             if self._state:
                 self._restore()
-            self.agent.check_alive(RESTORE_S if self._state else BOOT_S)
+                self.agent.check_alive(RESTORE_S)
+            else:
+                self.agent.wait_for("true", BOOT_S)
         except VmLost as error:
             self._end()
             raise VmLost(f"{error.args[0]}\n{self._last_words()}") from error
@@ -126,16 +127,10 @@ class Machine(Devices):
     def crash_into_system(self, timeout: float = BOOT_S) -> None:
         """Panic, with an image that boots the whole system, and wait until its agent answers. Raises VmLost."""
         self.start(PANIC)
-        deadline = time.monotonic() + timeout
-        while True:
-            # What is sent while no kernel listens is lost, and what is sent at once is answered by the one that dies.
-            asked = self.agent.start("test -e /proc/vmcore")
-            try:
-                if self.agent.collect(asked.number, time.monotonic() + ASK_AGAIN_S).returncode == 0:
-                    return
-            except VmLost:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise VmLost(f"no capture kernel that answers\n{self._last_words()}") from None
+        try:
+            self.agent.wait_for("test -e /proc/vmcore", timeout)  # the kernel that dies may answer, too
+        except VmLost:
+            raise VmLost(f"no capture kernel that answers\n{self._last_words()}") from None
 
     def reboot(self, timeout: float = BOOT_S, dimms: tuple[int, ...] = ()) -> None:
         """Reboot in good order, as a new QEMU on the same disks; hotplugged devices are gone.
