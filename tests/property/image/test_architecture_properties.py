@@ -10,7 +10,7 @@ from kdumphpd.image.kimage import Segment
 from kdumphpd.image.purgatory import covers
 from kdumphpd.image.ranges import Range, union
 from tests.property.image.test_image_properties import ADDRESSES, ORDERS, RANGES, feed
-from tests.unit.image import builder
+from tests.unit.image import fdts
 
 SEGMENTS = st.builds(Segment, ADDRESSES, ADDRESSES, ADDRESSES)
 
@@ -18,7 +18,7 @@ SEGMENTS = st.builds(Segment, ADDRESSES, ADDRESSES, ADDRESSES)
 @given(st.lists(RANGES), st.integers(0, 9))
 def test_reservations_round_trip(ranges: list[tuple[int, int]], slack: int) -> None:
     reserved = [(start, end - start + 1) for start, end in ranges]
-    read = parse_fdt(builder.flatten(builder.Node(""), slack, reserved=reserved))
+    read = parse_fdt(fdts.flatten(fdts.Node(""), slack, reserved=reserved))
     assert read.reserved == union(Range(*r) for r in ranges)
 
 

@@ -4,9 +4,8 @@
 import json
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,11 @@ from kdumphpd.image.kcore import parse_kcore
 from kdumphpd.image.kimage import Segment, parse_kimage
 from kdumphpd.image.layout import MEMBERS, parse_structs
 from kdumphpd.image.machine import Machine, parse_cma_ranges
-from kdumphpd.image.ranges import Range, overlaps, subtract, union
+from kdumphpd.image.ranges import Range, union
 from kdumphpd.image.reader import Image, inspect
 from kdumphpd.image.srat import parse_srat
 from kdumphpd.image.verdict import ImageState, judge
-from tests.unit.image import builder
+from tests.unit.image import builder, fdts
 
 SECONDS = 2.0  # for one input; the largest that is made here takes milliseconds
 ORDERS: tuple[ByteOrder, ...] = ("little", "big")
@@ -98,8 +97,8 @@ def srat() -> bytes:
 
 
 def trees() -> bytes:
-    return builder.flatten(
-        builder.device_tree([builder.cpu_node(0, 4), builder.cpu_node(1, 4)]),
+    return fdts.flatten(
+        fdts.device_tree([fdts.cpu_node(0, 4), fdts.cpu_node(1, 4)]),
         slack=64,
         reserved=((0x1000, 0x400), (1 << 32, 1 << 20)),
     )
@@ -228,32 +227,10 @@ def test_kimage_round_trip(byteorder: ByteOrder, segments: list[tuple[int, int]]
 
 @given(st.lists(st.integers(0, 40), unique=True), st.integers(1, 8), st.integers(0, 9000))
 def test_fdt_round_trip(cores: list[int], threads: int, slack: int) -> None:
-    nodes = [builder.cpu_node(core, threads, extra=core) for core in cores]
-    read = parse_fdt(builder.flatten(builder.device_tree(nodes), slack))
+    nodes = [fdts.cpu_node(core, threads, extra=core) for core in cores]
+    read = parse_fdt(fdts.flatten(fdts.device_tree(nodes), slack))
     assert read.hw_ids == {core * threads + t for core in cores for t in range(threads)}
     assert read.slack == slack
-
-
-# Sets of addresses, against sets of integers
-
-
-SMALL = st.lists(st.builds(lambda a, n: Range(a, a + n), st.integers(0, 60), st.integers(0, 12)), max_size=8)
-
-
-def points(ranges: Iterable[Range]) -> set[int]:
-    return {n for r in ranges for n in range(r.start, r.end + 1)}
-
-
-@given(SMALL, SMALL, SMALL)
-def test_range_algebra_is_that_of_sets(a: list[Range], b: list[Range], c: list[Range]) -> None:
-    for result, expected in (
-        (union(a, b), points(a) | points(b)),
-        (subtract(a, b, c), points(a) - points(b) - points(c)),
-    ):
-        assert points(result) == expected
-        assert all(x.end + 1 < y.start for x, y in pairwise(result)), "sorted and apart"
-    for r in b:
-        assert overlaps(union(a), r) == bool(points(a) & points([r]))
 
 
 # The verdict

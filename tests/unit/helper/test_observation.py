@@ -10,7 +10,7 @@ from kdumphpd.image.ranges import Range
 from kdumphpd.image.reader import Image
 from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel.crash_hotplug import Answer, Capability
-from tests.unit.image.test_image_verdict import IMAGE, MIB, RESERVED
+from tests.unit.image.machines import IMAGE, MIB, RESERVED
 
 
 def updatable(image: Image) -> bool:

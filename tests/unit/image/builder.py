@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Bytes as a kernel would have them: BTF, struct kimage, elfcorehdr, FDT, kcore, and a /proc and /sys of files."""
+"""Bytes as a kernel would have them: BTF, struct kimage, elfcorehdr, kcore, and a /proc and /sys of files."""
 
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdumphpd.image import fdt
 from kdumphpd.image.elf import ByteOrder
 
 MIB, GIB = 1 << 20, 1 << 30
+DIMM = (4 * GIB, 5 * GIB - 1)  # one that is plugged in
 PREFIX = {"little": "<", "big": ">"}
 EM = {"little": 62, "big": 21}  # x86-64, PowerPC64
 LINEAR = {"little": 0xFFFF_8880_0000_0000, "big": 0xC000_0000_0000_0000}
@@ -159,64 +159,6 @@ def elfcorehdr(
     return elf_core(byteorder, entries + [(0, 0, 0, 0, 0)] * padding)
 
 
-@dataclass
-class Node:
-    """A device tree node to be flattened."""
-
-    name: str
-    properties: dict[str, bytes] = field(default_factory=dict)
-    children: list["Node"] = field(default_factory=list)
-
-
-def flatten(root: Node, slack: int = 0, version: int = 17, reserved: Sequence[tuple[int, int]] = ()) -> bytes:
-    """A flattened device tree with slack unused bytes at its end; reserved as (address, size)."""
-    strings = bytearray()
-    offsets: dict[str, int] = {}
-
-    def emit(node: Node) -> bytes:
-        out = struct.pack(">I", fdt.BEGIN_NODE) + padded(node.name.encode() + b"\0")
-        for key, value in node.properties.items():
-            if key not in offsets:
-                offsets[key] = len(strings)
-                strings.extend(key.encode() + b"\0")
-            out += struct.pack(">III", fdt.PROP, len(value), offsets[key]) + padded(value)
-        return out + struct.pack(">I", fdt.NOP) + b"".join(map(emit, node.children)) + struct.pack(">I", fdt.END_NODE)
-
-    block = emit(root) + struct.pack(">I", fdt.END)
-    reservations = b"".join(struct.pack(">QQ", *entry) for entry in (*reserved, (0, 0)))
-    at = 40 + len(reservations)
-    total = at + len(block) + len(strings) + slack
-    head = struct.pack(">10I", fdt.MAGIC, total, at, at + len(block), 40, version, 16, 0, len(strings), len(block))
-    return head + reservations + block + bytes(strings) + bytes(slack)
-
-
-def padded(data: bytes) -> bytes:
-    """Data filled up to a whole number of 32-bit words."""
-    return data + bytes(-len(data) % 4)
-
-
-def cpu_node(core: int, threads: int = 1, extra: int = 0) -> Node:
-    """A PowerPC core's node with extra bytes of other properties."""
-    ids = [core * threads + t for t in range(threads)]
-    return Node(
-        f"PowerPC,POWER9@{core * threads:x}",
-        {
-            "device_type": b"cpu\0",
-            "reg": struct.pack(">I", ids[0]),
-            "ibm,ppc-interrupt-server#s": struct.pack(f">{threads}I", *ids),
-            "ibm,pa-features": bytes(extra),
-        },
-    )
-
-
-def device_tree(cores: Iterable[Node]) -> Node:
-    """A tree as a PowerPC machine has it, with a cache among the CPUs."""
-    cache = Node("l2-cache@2000", {"device_type": b"cache\0", "reg": struct.pack(">I", 0x2000)})
-    chosen = Node("chosen", {"linux,memory-limit": bytes(8)})
-    decoy = Node("other", {}, [Node("cpus", {}, [cpu_node(99)])])
-    return Node("", {"compatible": b"IBM,pSeries\0"}, [chosen, Node("cpus", {}, [*cores, cache]), decoy])
-
-
 def boot_params(command_line: str) -> bytes:
     """x86 boot parameters, with the command line behind them."""
     data = bytearray(4096)
@@ -340,3 +282,7 @@ def kcore(byteorder: ByteOrder, areas: Sequence[tuple[int, int, bytes]], paddr_k
         entries.append((1, at, vaddr, paddr if paddr_known or i < 2 else (1 << 64) - 1, len(data)))
         at += len(data)
     return elf_core(byteorder, entries) + b"".join(data for _, _, data in areas)
+
+
+def no_sleep(_: float) -> None:
+    """For whoever would wait."""

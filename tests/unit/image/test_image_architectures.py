@@ -17,15 +17,11 @@ from kdumphpd.image.ranges import Range
 from kdumphpd.image.reader import Image, inspect
 from kdumphpd.image.verdict import ImageState, judge
 from tests.unit.image import builder
-from tests.unit.image.builder import MIB, Kernel
-from tests.unit.image.test_image_verdict import DIMM, IMAGE, LOADS, LOW, MACHINE, with_loads
+from tests.unit.image.builder import MIB, Kernel, no_sleep
+from tests.unit.image.machines import DIMM, IMAGE, LOADS, LOW, MACHINE, with_loads
 
 GPU = DeviceMemory("System RAM (NVIDIA)", DIMM)
 PURGATORY_AT = builder.KERNEL_AT
-
-
-def no_sleep(_: float) -> None:
-    pass
 
 
 # Memory of devices

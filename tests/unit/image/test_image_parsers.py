@@ -9,7 +9,6 @@ from kdumphpd.image.btf import Btf, Field, extract
 from kdumphpd.image.elf import EHDR_SIZE, PHDR_SIZE, ByteOrder
 from kdumphpd.image.elfcorehdr import ElfCoreHdr, parse_elfcorehdr
 from kdumphpd.image.errors import Cause, ChangedError, ParseError, UnreadableError
-from kdumphpd.image.fdt import parse_fdt
 from kdumphpd.image.iomem import parse_iomem
 from kdumphpd.image.kallsyms import find_symbols
 from kdumphpd.image.kcore import Pread, parse_kcore
@@ -134,49 +133,6 @@ def test_elfcorehdr_of_a_32_bit_kernel_is_refused_by_name() -> None:
 def test_truncated_elfcorehdr_is_refused() -> None:
     with pytest.raises(ParseError, match="do not fit"):
         parse_elfcorehdr(builder.elfcorehdr("little", [1, 2], [])[:-1])
-
-
-# FDT
-
-
-def test_fdt_lists_the_threads_of_cpus_and_of_nothing_else() -> None:
-    tree = parse_fdt(builder.flatten(builder.device_tree([builder.cpu_node(0, 4), builder.cpu_node(1, 4)])))
-    assert [cpu.name for cpu in tree.cpus] == ["PowerPC,POWER9@0", "PowerPC,POWER9@4"]
-    assert tree.hw_ids == set(range(8))
-
-
-def test_fdt_tells_how_many_more_cpus_fit() -> None:
-    """As measured on ppc64le 6.12: 8450 bytes of slack, and 7738 after one more CPU of 712 bytes."""
-    small, large = builder.cpu_node(0, extra=500), builder.cpu_node(1, extra=600)
-    tree = parse_fdt(builder.flatten(builder.device_tree([small, large]), slack=8450))
-    assert tree.slack == 8450
-    size = max(cpu.size for cpu in tree.cpus)
-    assert tree.cpus[0].size + 100 == tree.cpus[1].size == size
-    assert tree.room == 8450 // size
-    third = builder.cpu_node(2, extra=600)
-    grown = parse_fdt(builder.flatten(builder.device_tree([small, large, third])))
-    assert grown.totalsize == tree.totalsize - tree.slack + size
-
-
-def test_fdt_without_cpus_has_no_measure_of_room() -> None:
-    """What is left when update_cpus_node() fails half-way."""
-    tree = parse_fdt(builder.flatten(builder.device_tree([]), slack=100))
-    assert (tree.cpus, tree.room) == ((), None)
-
-
-def test_fdt_of_the_version_before_the_newest_is_read_and_an_older_one_refused() -> None:
-    tree = builder.device_tree([builder.cpu_node(0)])
-    assert parse_fdt(builder.flatten(tree, version=16)).hw_ids == {0}
-    with pytest.raises(ParseError, match="format 3"):
-        parse_fdt(builder.flatten(tree, version=3))
-
-
-def test_fdt_of_endless_depth_is_refused() -> None:
-    node = builder.Node("n")
-    for _ in range(200):
-        node = builder.Node("n", {}, [node])
-    with pytest.raises(ParseError, match="too many"):
-        parse_fdt(builder.flatten(node))
 
 
 # kcore

@@ -1,50 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verdict: a false "stale" reloads for nothing, a false "current" loses a dump."""
 
-import json
 from dataclasses import replace
 
-import pytest
-
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
-from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.fdt import CpuNode, Fdt
-from kdumphpd.image.kimage import KImage, Segment
-from kdumphpd.image.machine import Cpu, Machine
-from kdumphpd.image.ranges import Range, Ranges
-from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import ImageState, Verdict, judge, unreadable
-
-MIB, GIB = 1 << 20, 1 << 30
-RESERVED = Range(0x1000_0000, 0x1FFF_FFFF)
-LOW = (Range(0x1000, 0x9FBFF), Range(MIB, 2 * GIB - 1))
-DIMM = Range(4 * GIB, 5 * GIB - 1)
-
-MACHINE = Machine(
-    ram=LOW,
-    reserved=(RESERVED,),
-    gart=(),
-    offline=(),
-    cpus=(Cpu(0, 0x3000, None), Cpu(1, 0x3200, None)),
-    page_size=4096,
-    block_size=128 * MIB,
-)
-LOADS = (Range(MIB, RESERVED.start - 1), Range(RESERVED.end + 1, 2 * GIB - 1))
-IMAGE = Image(
-    KImage(True, {"hotplug_support": False}, (Segment(RESERVED.start, MIB, 4096),)),
-    ElfCoreHdr((0x3000, 0x3200, 0x9000), LOADS),
-    None,
-    (RESERVED,),
-)
-
-
-def with_loads(*loads: Range) -> Image:
-    return replace(IMAGE, elfcorehdr=ElfCoreHdr((0x3000, 0x3200, 0x9000), loads))
-
-
-def with_ram(*ram: Range, offline: Ranges = ()) -> Machine:
-    return replace(MACHINE, ram=ram, offline=offline)
-
+from kdumphpd.image.kimage import Segment
+from kdumphpd.image.machine import Cpu
+from kdumphpd.image.ranges import Range
+from kdumphpd.image.verdict import ImageState, Verdict, judge
+from tests.unit.image.machines import DIMM, GIB, IMAGE, LOADS, LOW, MACHINE, MIB, RESERVED, with_loads, with_ram
 
 CURRENT = Verdict(ImageState.CURRENT)
 
@@ -181,80 +147,6 @@ def test_an_fdt_where_the_machine_has_no_hardware_ids_is_not_asked() -> None:
 def test_without_an_elfcorehdr_there_is_no_telling() -> None:
     verdict = judge(replace(IMAGE, elfcorehdr=None), MACHINE)
     assert (verdict.state, verdict.reason) == (ImageState.UNREADABLE, Cause.NO_ELFCOREHDR)
-
-
-# Words and JSON
-
-
-@pytest.mark.parametrize(
-    ("verdict", "sentence"),
-    [
-        (CURRENT, "the loaded image describes the machine as it is now"),
-        (Verdict(ImageState.NO_IMAGE), "no kdump image is loaded"),
-        (
-            Verdict(ImageState.STALE, missing=(Range(4 * GIB, 6 * GIB - 1),)),
-            "0x100000000-0x17fffffff (2 GiB) is missing from the elfcorehdr",
-        ),
-        (
-            Verdict(ImageState.STALE, gone=(DIMM, Range(0, 4095)), cpus_without_note=(2, 3, 5), cpus_not_in_fdt=(3,)),
-            "0x100000000-0x13fffffff (1 GiB) and 0x0-0xfff (4 KiB) are in the elfcorehdr but no longer in the "
-            "machine; no note in the elfcorehdr for CPU 2-3,5; CPU 3 not in the FDT",
-        ),
-        (
-            unreadable(UnreadableError(Cause.LOCKDOWN, "lockdown keeps /proc/kcore shut")),
-            "the loaded image cannot be read: lockdown keeps /proc/kcore shut",
-        ),
-    ],
-)
-def test_the_verdict_in_words(verdict: Verdict, sentence: str) -> None:
-    assert verdict.sentence() == sentence
-
-
-def test_many_ranges_are_summed_up() -> None:
-    ranges = tuple(Range(n * GIB, n * GIB + 512 * MIB - 1) for n in range(4, 24))
-    sentence = Verdict(ImageState.STALE, missing=ranges).sentence()
-    assert sentence.endswith("and 12 more ranges (6 GiB) are missing from the elfcorehdr")
-    assert sentence.count("0x") == 16
-
-
-def test_image_and_verdict_are_ready_for_json() -> None:
-    image = json.loads(json.dumps(replace(IMAGE, fdt=FDT).to_dict()))
-    assert image["elfcorehdr"]["loads"][0] == [MIB, RESERVED.start - 1]
-    assert image["kimage"]["segments"] == [{"mem": RESERVED.start, "memsz": MIB, "bufsz": 4096}]
-    assert (image["kimage"]["updatable"], image["fdt"]["room"]) == (True, 0)
-    verdict = json.loads(json.dumps(judge(IMAGE, with_ram(*LOW, DIMM)).to_dict()))
-    assert (verdict["state"], verdict["missing"]) == ("stale", [[4 * GIB, 5 * GIB - 1]])
-
-
-A, B = Range(4 * GIB, 5 * GIB - 1), Range(6 * GIB, 7 * GIB - 1)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "shared"),
-    [
-        (
-            Verdict(ImageState.STALE, missing=(A,)),
-            Verdict(ImageState.STALE, missing=(Range(A.end, A.end + 10),)),
-            True,
-        ),
-        (Verdict(ImageState.STALE, missing=(A,)), Verdict(ImageState.STALE, missing=(B,)), False),
-        (Verdict(ImageState.STALE, missing=(A,)), Verdict(ImageState.STALE, gone=(A,)), False),
-        (Verdict(ImageState.STALE, gone=(A, B)), Verdict(ImageState.STALE, gone=(B,)), True),
-        (
-            Verdict(ImageState.STALE, cpus_without_note=(1, 2)),
-            Verdict(ImageState.STALE, cpus_without_note=(2,)),
-            True,
-        ),
-        (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), True),
-        (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_without_note=(1,)), False),
-        (Verdict(ImageState.STALE, detail="x"), Verdict(ImageState.STALE, detail="x"), True),
-        (Verdict(ImageState.STALE, missing=(A,)), CURRENT, False),
-        (CURRENT, CURRENT, False),
-    ],
-)
-def test_a_fault_is_shared_where_the_same_thing_is_wrong(one: Verdict, other: Verdict, *, shared: bool) -> None:
-    assert one.shares_a_fault(other) is shared
-    assert other.shares_a_fault(one) is shared
 
 
 # What makes an image that describes the machine unsafe, or one that seems right wrong.

@@ -9,7 +9,7 @@ import pytest
 
 from kdumphpd.image import elf
 from kdumphpd.image.verdict import ImageState, judge
-from tests.unit.image.test_image_verdict import MACHINE
+from tests.unit.image.machines import MACHINE
 from tests.unit.image.test_recorded import ALL, Load, examined
 
 [HOTPLUG, PLUGGED] = [

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kdumphpd import runtime
 from kdumphpd.load import recording as recording_module
@@ -22,55 +18,18 @@ from kdumphpd.load.recording import (
     Bypassed,
     LoaderFailed,
     Recipe,
-    Recording,
-    calls,
     is_fresh,
-    keep,
-    last_load,
-    load_kept,
     record,
 )
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.sysfs import BOOT_ID
-from tests.unit.load.transient import install, put
-
-LOAD = ["-p", "--append=quiet", "--initrd=/boot/initrd", "/boot/vmlinuz"]
-
-
-def call(*words: str) -> bytes:
-    """As record-kexec writes it."""
-    return b"".join(os.fsencode(word) + b"\0" for word in (str(len(words)), *words))
+from tests.unit.load.asked import LOAD, call, machine, recipe
+from tests.unit.load.transient import put
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with a merged /usr, a loader's configuration, and something in systemd's place."""
-    put(
-        tmp_path,
-        {
-            "usr/sbin/kexec": "kexec",
-            RECORDER.lstrip("/"): "recorder",
-            "boot/vmlinuz": "kernel",
-            "boot/initrd": "initrd",
-            "etc/kdump.conf": "path /var/crash\n",
-            "etc/kdump/pre.d/a.sh": "",
-            BOOT_ID: "5c7d6f7e-0000-4000-8000-000000000001\n",
-        },
-    )
-    (tmp_path / "sbin").symlink_to("usr/sbin")
-    install(tmp_path, monkeypatch)
-    return tmp_path
-
-
-def recipe(root: Path, script: str = "") -> Recipe:
-    """A loader that does `script` and loads, by writing down what kexec would have been told."""
-    put(root, {"load": f"cat {root}/call >>{root / CALLS}\n{script}\n"})
-    (root / "call").write_bytes(call("-p", "-u") + call(*LOAD))
-    return Recipe(
-        ("/bin/sh", str(root / "load")),
-        properties=("KeyringMode=shared",),
-        inputs=("/etc/kdump.conf", "/etc/kdump/pre.d/*", "/etc/sysconfig/kdump"),
-    )
+    return machine(tmp_path, monkeypatch)
 
 
 # --- asking the loader ------------------------------------------------------------------------------------
@@ -176,6 +135,32 @@ def test_an_initrd_that_the_loader_has_built_is_the_one_that_counts(root: Path) 
     assert is_fresh(root, asked, found)
 
 
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        ("exit 1", LoaderFailed),
+        (f"exit {CANNOT_BE_ASKED}", LoadFailed),
+        ("exit 226", LoadFailed),  # systemd's, NAMESPACE
+        ("kill -9 $$", LoadFailed),
+    ],
+)
+def test_a_loader_that_fails_is_told_from_one_that_cannot_be_asked(
+    root: Path, end: str, kind: type[LoadFailed]
+) -> None:
+    asked = recipe(root, end)
+    (root / "call").write_bytes(b"")
+    with pytest.raises(LoadFailed) as caught:
+        record(root, asked, 30)
+    assert type(caught.value) is kind
+
+
+def test_one_with_a_kexec_of_its_own_is_known_by_that(root: Path) -> None:
+    asked = recipe(root)
+    (root / "call").write_bytes(b"")
+    with pytest.raises(Bypassed):
+        record(root, asked, 30)
+
+
 # --- how long it holds ------------------------------------------------------------------------------------
 
 
@@ -220,117 +205,3 @@ def test_a_disk_that_does_not_answer_makes_it_old(root: Path, monkeypatch: pytes
 
     monkeypatch.setattr(recording_module, "bounded", bounded)
     assert not is_fresh(root, asked, found)
-
-
-# --- what is kept -----------------------------------------------------------------------------------------
-
-
-def test_a_recording_is_kept_for_root_alone(root: Path) -> None:
-    assert load_kept(root, runtime.RECORDING) is None
-    found = record(root, recipe(root), 30)
-    keep(root, runtime.RECORDING, found)
-    assert (root / runtime.RECORDING).stat().st_mode & 0o777 == 0o600
-    assert load_kept(root, runtime.RECORDING) == found
-    newer = replace(found, boot_id="another")
-    keep(root, runtime.RECORDING, newer)
-    assert load_kept(root, runtime.RECORDING) == newer
-
-
-def test_arguments_that_are_no_text_survive_too(root: Path) -> None:
-    found = Recording(parse(["/sbin/kexec", "-p", "--append=\udcff", "/k"]), {"/k": None}, "1")
-    keep(root, runtime.RECORDING, found)
-    assert load_kept(root, runtime.RECORDING) == found
-
-
-def test_a_link_in_its_place_is_not_followed(root: Path) -> None:
-    found = record(root, recipe(root), 30)
-    keep(root, "elsewhere", found)
-    (root / runtime.RECORDING).symlink_to(root / "elsewhere")
-    assert load_kept(root, runtime.RECORDING) is None
-    keep(root, runtime.RECORDING, found)
-    assert not (root / runtime.RECORDING).is_symlink()
-
-
-@pytest.mark.parametrize("mode", [0o622, 0o666, 0o620])
-def test_what_others_could_have_written_is_not_used(root: Path, mode: int) -> None:
-    keep(root, runtime.RECORDING, record(root, recipe(root), 30))
-    (root / runtime.RECORDING).chmod(mode)
-    assert load_kept(root, runtime.RECORDING) is None
-
-
-def test_a_fifo_in_its_place_is_nothing_to_wait_for(root: Path) -> None:
-    os.mkfifo(root / runtime.RECORDING, 0o600)
-    assert load_kept(root, runtime.RECORDING) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        '{"argv": [], "inputs": {}, "boot_id": "", "loader": []}',
-        '{"argv": ["kexec", "-p", 7], "inputs": {}, "boot_id": "", "loader": []}',
-        '{"argv": ["kexec", "-e"], "inputs": {}, "boot_id": "", "loader": []}',
-        '{"argv": ["kexec", "-p", "/k"], "inputs": {"/k": [1]}, "boot_id": "", "loader": []}',
-        '{"argv": ["kexec", "-p", "/k"], "inputs": 7, "boot_id": "", "loader": []}',
-        '{"argv": ["kexec", "-p", "/k"], "inputs": {}, "boot_id": null, "loader": []}',
-        "[" * 100_000,
-    ],
-)
-def test_what_is_no_recording_is_none(root: Path, text: str) -> None:
-    put(root, {runtime.RECORDING: text})
-    (root / runtime.RECORDING).chmod(0o600)
-    assert load_kept(root, runtime.RECORDING) is None
-
-
-def test_json_tells_all_of_it(root: Path) -> None:
-    found = record(root, recipe(root), 30)
-    assert Recording.from_json(json.loads(json.dumps(found.to_json()))) == found
-
-
-# --- the recorded calls -----------------------------------------------------------------------------------
-
-
-@given(st.lists(st.lists(st.binary(max_size=8).map(lambda word: os.fsdecode(word.replace(b"\0", b""))), max_size=5)))
-def test_recorded_calls_come_back_whatever_is_in_them(sent: list[list[str]]) -> None:
-    data = b"".join(call(*words) for words in sent)
-    assert list(calls(data)) == sent
-
-
-@given(st.binary(max_size=60), st.lists(st.text("abc", max_size=3), max_size=3))
-def test_what_is_not_complete_is_left_out(rest: bytes, words: list[str]) -> None:
-    assert list(calls(call(*words) + b"3\0-p\0"))[:1] == [words]
-    assert list(calls(call(*words) + rest))[:1] == [words]
-
-
-def test_calls_that_load_nothing_for_a_panic_are_passed_over() -> None:
-    assert last_load(b"") is None
-    assert last_load(call("-p", "-u") + call("-l", "/k") + call("-e") + call()) is None
-    found = last_load(call("-p", "/one") + call("-s", "-p", "/two") + call("-p", "--nonsense") + call("-p", "-u"))
-    assert found == parse(["/sbin/kexec", "-s", "-p", "/two"])
-
-
-@pytest.mark.parametrize(
-    ("end", "kind"),
-    [
-        ("exit 1", LoaderFailed),
-        (f"exit {CANNOT_BE_ASKED}", LoadFailed),
-        ("exit 226", LoadFailed),  # systemd's, NAMESPACE
-        ("kill -9 $$", LoadFailed),
-    ],
-)
-def test_a_loader_that_fails_is_told_from_one_that_cannot_be_asked(
-    root: Path, end: str, kind: type[LoadFailed]
-) -> None:
-    asked = recipe(root, end)
-    (root / "call").write_bytes(b"")
-    with pytest.raises(LoadFailed) as caught:
-        record(root, asked, 30)
-    assert type(caught.value) is kind
-
-
-def test_one_with_a_kexec_of_its_own_is_known_by_that(root: Path) -> None:
-    asked = recipe(root)
-    (root / "call").write_bytes(b"")
-    with pytest.raises(Bypassed):
-        record(root, asked, 30)
