@@ -13,7 +13,7 @@ from kdumphpd.image.errors import ParseError
 from kdumphpd.image.identity import digest
 from kdumphpd.image.ranges import Range, Ranges, union
 
-MAGIC = 0xD00DFEED
+MAGIC = b"\xd0\x0d\xfe\xed"
 HEADER_SIZE = 40  # ten big-endian words, whatever the machine's byte order
 BEGIN_NODE, END_NODE, PROP, NOP, END = 1, 2, 3, 4, 9
 
@@ -70,7 +70,7 @@ class Fdt:
 
 def total_size(data: bytes) -> int:
     """Return the size in bytes of the tree that data, its header at least, begins. Raises ParseError."""
-    if len(data) < HEADER_SIZE or int.from_bytes(data[:4], "big") != MAGIC:
+    if len(data) < HEADER_SIZE or data[:4] != MAGIC:
         raise ParseError("not a flattened device tree")
     return int.from_bytes(data[4:8], "big")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kdumphpd.image import cmdline, elf, fdt, purgatory
 from kdumphpd.image.btf import extract
@@ -18,8 +18,8 @@ from kdumphpd.image.kcore import Kcore, open_kcore
 from kdumphpd.image.kimage import KImage, Segment, parse_kimage
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, RESERVATIONS, Layout, kernel_layout
 from kdumphpd.image.ranges import Range, Ranges, overlaps, subtract, union
-from kdumphpd.kernel.fadump import read_fadump
-from kdumphpd.kernel.loaded import crash_loaded, image_loaded
+from kdumphpd.kernel import fadump
+from kdumphpd.kernel.loaded import image_loaded
 
 # An update takes the image away for as long as it takes to copy an elfcorehdr or to write an FDT, some
 # milliseconds at worst; half a second leaves room for a slow virtual machine.
@@ -86,21 +86,6 @@ class Image:
         return content
 
 
-class Snapshot(NamedTuple):
-    """All that was read in one pass; two that are equal saw an image that stood still."""
-
-    pointer: int
-    kimage: KImage
-    elfcorehdr: bytes | None
-    elfcorehdr_segment: Segment | None
-    fdt: bytes | None
-    reservation: Ranges
-    machine: int
-    command_line: str | None
-    identity: str
-    checksummed: bool
-
-
 def inspect(
     root: Path = Path("/"),
     cache: Path | None = None,
@@ -112,47 +97,48 @@ def inspect(
     Everything is read twice, until both are equal, so that a load or an update under way is not taken for
     an image. Raises UnreadableError; at the latest after ATTEMPTS.
     """
-    if not _ask(lambda: image_loaded(root, sleep)) or _is_fadump_alone(root):
+    if not _is_loaded(root, sleep):
         return None
     layout = kernel_layout(root, cache)
-    failure = UnreadableError(Cause.INCONSISTENT, "the image changed while it was being read")
     for attempt in range(ATTEMPTS):
         if attempt:
             sleep(PAUSE)
         try:
-            with open_kcore(root) as memory:
-                first = snapshot(memory, layout)
-                second = snapshot(memory, layout)
-            if first and first == second:
-                return _image(first)
-            if first or second:
-                failure = UnreadableError(Cause.INCONSISTENT, "the image changed while it was being read")
-            else:
-                failure = UnreadableError(
-                    Cause.CONTRADICTION, f"crash_loaded says that an image is loaded, and {IMAGE} is null"
-                )
+            image = _read_twice(root, layout)
         except ChangedError as error:
             failure = UnreadableError(Cause.INCONSISTENT, str(error))
         except ParseError as error:
             failure = UnreadableError(Cause.UNKNOWN_FORMAT, str(error))
-    if failure.reason is Cause.CONTRADICTION and not _ask(lambda: crash_loaded(root)):
+        else:
+            if image:
+                return image
+            failure = UnreadableError(
+                Cause.CONTRADICTION, f"crash_loaded says that an image is loaded, and {IMAGE} is null"
+            )
+    if failure.reason is Cause.CONTRADICTION and not _is_loaded(root, sleep):
         return None  # it was unloaded meanwhile
     raise failure
 
 
-def _is_fadump_alone(root: Path) -> bool:
-    """Whether what is armed is fadump, which has no image."""
-    return bool(_ask(lambda: read_fadump(root).enabled and not crash_loaded(root)))
-
-
-def _ask(loaded: Callable[[], bool | None]) -> bool:
+def _is_loaded(root: Path, sleep: Callable[[float], None]) -> bool:
+    """Whether there is an image; where fadump is enabled there is none. Raises UnreadableError."""
     try:
-        return bool(loaded())
+        return not fadump.is_enabled(root) and image_loaded(root, sleep)
     except OSError as error:
         raise UnreadableError(Cause.NO_SYSFS, f"whether an image is loaded: {error}") from error
 
 
-def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
+def _read_twice(root: Path, layout: Layout) -> Image | None:
+    """Return what both of two snapshots saw. Raises ChangedError where they differ, and what snapshot() does."""
+    with open_kcore(root) as memory:
+        first = snapshot(memory, layout)
+        second = snapshot(memory, layout)
+    if first != second:
+        raise ChangedError("the image changed while it was being read")
+    return first
+
+
+def snapshot(memory: Kcore, layout: Layout) -> Image | None:
     """Read the image once; None where there is none at this instant.
 
     Raises ChangedError and ParseError, and UnreadableError where the kernel hides what it has loaded.
@@ -176,29 +162,28 @@ def snapshot(memory: Kcore, layout: Layout) -> Snapshot | None:
             "the kernel hides the loaded image: its segments read as zeros (arm64 before 6.4 unmaps them)",
         )
     found = _contents(memory, kimage.segments, heads)
-    content = [part for part in (found.boot_params, found.chosen) if part is not None]
-    return Snapshot(
-        pointer,
+    chosen = found.fdt.chosen.encode() if found.fdt else None
+    of_a_load = [part for part in (found.boot_params, chosen) if part is not None]
+    return Image(
         kimage,
         found.elfcorehdr,
-        found.elfcorehdr_segment,
         found.fdt,
         reservation,
         memory.header.machine,
         found.command_line,
-        identity(pointer, data, structs["kimage"], byteorder, *content),
-        _is_checksummed(memory, kimage, found),
+        identity(pointer, data, structs["kimage"], byteorder, *of_a_load),
+        found.elfcorehdr_segment,
+        _is_checksummed(memory, kimage, found.elfcorehdr_segment),
     )
 
 
 @dataclass(slots=True)
 class _Contents:
-    elfcorehdr: bytes | None = None
+    elfcorehdr: ElfCoreHdr | None = None
     elfcorehdr_segment: Segment | None = None
-    fdt: bytes | None = None
+    fdt: Fdt | None = None
     command_line: str | None = None
     boot_params: bytes | None = None  # of x86
-    chosen: bytes | None = None  # a digest of the FDT's
 
 
 def _contents(memory: Kcore, segments: tuple[Segment, ...], heads: list[bytes]) -> _Contents:
@@ -206,30 +191,33 @@ def _contents(memory: Kcore, segments: tuple[Segment, ...], heads: list[bytes]) 
     # PowerPC). elfcorehdr_index is not set before the first event.
     found = _Contents()
     for segment, head in zip(segments, heads, strict=True):
-        if head.startswith(elf.ELFMAG) and found.elfcorehdr is None:
-            with suppress(ParseError):  # the capture kernel may be an ELF file as well, but no core file
-                found.elfcorehdr, found.elfcorehdr_segment = _read_elfcorehdr(memory, segment, head), segment
-        elif head.startswith(fdt.MAGIC.to_bytes(4, "big")) and found.fdt is None:
-            found.fdt = memory.read_physical(segment.mem, min(segment.memsz, fdt.total_size(head)))
-            with suppress(ParseError):  # said when the image is made of it
-                tree = parse_fdt(found.fdt)
-                found.command_line, found.chosen = tree.bootargs, tree.chosen.encode()
+        if found.elfcorehdr is None and (header := _core_header(head)):
+            found.elfcorehdr, found.elfcorehdr_segment = _read_elfcorehdr(memory, segment, header), segment
+        elif found.fdt is None and head.startswith(fdt.MAGIC):
+            found.fdt = parse_fdt(memory.read_physical(segment.mem, min(segment.memsz, fdt.total_size(head))))
+            found.command_line = found.fdt.bootargs
         elif found.boot_params is None and (params := _boot_params(memory, segment)):
             found.boot_params = params
             found.command_line = _x86_command_line(memory, segments, params)
     return found
 
 
-def _is_checksummed(memory: Kcore, kimage: KImage, found: _Contents) -> bool:
+def _core_header(head: bytes) -> elf.Header | None:
+    with suppress(ParseError):  # the capture kernel may be an ELF file as well, but no core file
+        return elf.parse_header(head)
+    return None
+
+
+def _is_checksummed(memory: Kcore, kimage: KImage, elfcorehdr: Segment | None) -> bool:
     """Whether any of the small segments, of which one is purgatory, lists the elfcorehdr as covered."""
     # Only what the kernel updates can break it.
-    if found.elfcorehdr_segment is None or not kimage.updatable:
+    if elfcorehdr is None or not kimage.updatable:
         return False
     for segment in kimage.segments:
-        if segment.memsz <= purgatory.MAX_SIZE and segment != found.elfcorehdr_segment:
+        if segment.memsz <= purgatory.MAX_SIZE and segment != elfcorehdr:
             with suppress(ChangedError):  # then that is not known
                 data = memory.read_physical(segment.mem, segment.memsz)
-                if purgatory.covers(data, found.elfcorehdr_segment, memory.header.byteorder):
+                if purgatory.covers(data, elfcorehdr, memory.header.byteorder):
                     return True
     return False
 
@@ -253,12 +241,11 @@ def _x86_command_line(memory: Kcore, segments: tuple[Segment, ...], boot_params:
     return None
 
 
-def _read_elfcorehdr(memory: Kcore, segment: Segment, head: bytes) -> bytes:
-    header = elf.parse_header(head)
+def _read_elfcorehdr(memory: Kcore, segment: Segment, header: elf.Header) -> ElfCoreHdr:
     size = header.phoff + header.phnum * elf.PHDR_SIZE
     if size > segment.memsz:
         raise ChangedError(f"{size} bytes of elfcorehdr do not fit in a segment of {segment.memsz}")
-    return memory.read_physical(segment.mem, size)
+    return parse_elfcorehdr(memory.read_physical(segment.mem, size))
 
 
 def _reservation(memory: Kcore, layout: Layout) -> Ranges:
@@ -277,17 +264,3 @@ def _reservation(memory: Kcore, layout: Layout) -> Ranges:
             if start < end:  # both are 0 where nothing is reserved
                 ranges.append(Range(start, end))
     return union(ranges)
-
-
-def _image(found: Snapshot) -> Image:
-    return Image(
-        found.kimage,
-        parse_elfcorehdr(found.elfcorehdr) if found.elfcorehdr is not None else None,
-        parse_fdt(found.fdt) if found.fdt is not None else None,
-        found.reservation,
-        found.machine,
-        found.command_line,
-        found.identity,
-        found.elfcorehdr_segment,
-        found.checksummed,
-    )

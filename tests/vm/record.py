@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd.ids import IdSet
-from kdumphpd.image import btf, reader
+from kdumphpd.image import btf, fdt, reader
 from kdumphpd.image.errors import UnreadableError
-from kdumphpd.image.kcore import Pread, parse_kcore
+from kdumphpd.image.kcore import Kcore, Pread, parse_kcore
 from kdumphpd.image.layout import CMA_COUNT, CMA_RANGES, IMAGE, MEMBERS, RESERVATIONS, kernel_layout, parse_structs
 from tests.vm import kdump, payload, snapshot
 from tests.vm.guests import GUESTS, Guest
@@ -166,15 +166,15 @@ def record_image(machine: Machine, seen: dict[str, Any], folder: Path) -> None:
     memory = parse_kcore(_pread(machine, reads))
     pointer = int.from_bytes(memory.read_virtual(layout.symbols[IMAGE], 8), memory.header.byteorder)
     assert pointer, "no image is loaded"
-    parts: dict[str, bytes | None] = {"kimage.bin": memory.read_virtual(pointer, layout.structs["kimage"].size)}
+    parts = {"kimage.bin": memory.read_virtual(pointer, layout.structs["kimage"].size)}
     try:
         look = reader.snapshot(memory, layout)
     except UnreadableError as error:
         print(f"{machine.guest.name}: {error}")
     else:
         assert look, "no image is loaded"
-        parts |= {"elfcorehdr.bin": look.elfcorehdr, "fdt.bin": look.fdt}
-    names = {data: name for name, data in parts.items() if data}
+        parts |= _contents(memory, look)
+    names = {data: name for name, data in parts.items()}
     for data, name in names.items():
         (folder / name).write_bytes(data)
     found = machine.run(f"cd /; grep -sH '' {' '.join(FILES)}", check=False).stdout
@@ -188,6 +188,17 @@ def record_image(machine: Machine, seen: dict[str, Any], folder: Path) -> None:
         "kcore": {f"{at:#x}": names.get(data, data.hex()) for at, data in sorted(reads.items())},
     }
     _write_json(folder / "seen.json", content)
+
+
+def _contents(memory: Kcore, image: reader.Image) -> dict[str, bytes]:
+    """Return the elfcorehdr and the FDT of an image, as far as it has them."""
+    parts = {}
+    if image.elfcorehdr and image.elfcorehdr_segment:
+        parts["elfcorehdr.bin"] = memory.read_physical(image.elfcorehdr_segment.mem, image.elfcorehdr.size)
+    for segment in image.kimage.segments:
+        if image.fdt and memory.read_physical(segment.mem, len(fdt.MAGIC)) == fdt.MAGIC:
+            parts["fdt.bin"] = memory.read_physical(segment.mem, image.fdt.totalsize)
+    return parts
 
 
 def reduce_btf(data: bytes, names: Iterable[str]) -> bytes:

@@ -35,7 +35,7 @@ def flatten(root: Node, slack: int = 0, version: int = 17, reserved: Sequence[tu
     reservations = b"".join(struct.pack(">QQ", *entry) for entry in (*reserved, (0, 0)))
     at = 40 + len(reservations)
     total = at + len(block) + len(strings) + slack
-    head = struct.pack(">10I", fdt.MAGIC, total, at, at + len(block), 40, version, 16, 0, len(strings), len(block))
+    head = struct.pack(">4s9I", fdt.MAGIC, total, at, at + len(block), 40, version, 16, 0, len(strings), len(block))
     return head + reservations + block + bytes(strings) + bytes(slack)
 
 

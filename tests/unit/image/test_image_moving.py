@@ -30,7 +30,7 @@ def between_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Callable[[]
         look = reader.snapshot
         looks = 0
 
-        def hooked(memory: Kcore, layout: Layout) -> reader.Snapshot | None:
+        def hooked(memory: Kcore, layout: Layout) -> reader.Image | None:
             nonlocal looks
             looks += 1
             if looks % 2 == 0 and hooks:
