@@ -12,7 +12,7 @@ from kdumphpd.image.errors import ParseError
 ByteOrder: TypeAlias = Literal["little", "big"]
 
 ELFMAG = b"\x7fELF"
-EM_PPC64, EM_S390, EM_X86_64 = 21, 22, 62
+EM_PPC64, EM_S390 = 21, 22
 ET_CORE = 4
 PT_LOAD = 1
 PT_NOTE = 4
@@ -45,13 +45,6 @@ class ProgramHeader(NamedTuple):
     filesz: int
     memsz: int
     align: int
-
-
-def machine(data: bytes) -> int:
-    """Return the e_machine of any ELF file that data begins. Raises ParseError."""
-    if len(data) < EHDR_SIZE or data[:4] != ELFMAG or data[5] not in (1, 2):
-        raise ParseError("not an ELF header")
-    return int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
 
 
 def parse_header(data: bytes) -> Header:
