@@ -10,7 +10,7 @@ from kdumphpd.helper.record import UNREAD, Record, digest
 from kdumphpd.image.cmdline import missing
 from kdumphpd.image.fingerprint import Change, Fingerprint, change
 from kdumphpd.image.verdict import UNSAFE, ImageState
-from kdumphpd.kernel.crash_hotplug import Answer, Subsystem
+from kdumphpd.kernel.crash_hotplug import Answer
 from kdumphpd.load.method import Kind
 from kdumphpd.protocol import FOR_ROOT, Reason, Request
 
@@ -114,4 +114,4 @@ def _kernel_updates(observed: Observation, record: Record) -> bool:
         return observed.capability.memory is Answer.YES
     if not observed.settled and observed.kernel_can:
         return record.kernel_updates  # the same image, so the same answer as at the last time
-    return observed.capability.covers(Subsystem)
+    return observed.capability.updates

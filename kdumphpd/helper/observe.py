@@ -13,7 +13,7 @@ from kdumphpd.image.fingerprint import Fingerprint, read_fingerprint
 from kdumphpd.image.reader import Image
 from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel import fadump
-from kdumphpd.kernel.crash_hotplug import Answer, Capability, Subsystem, confirm, is_known, read_capability
+from kdumphpd.kernel.crash_hotplug import Answer, Capability, confirm, is_known, read_capability
 from kdumphpd.kernel.kmsg import KernelError, kernel_errors
 from kdumphpd.runtime import LAYOUT
 
@@ -61,7 +61,7 @@ class Observation:
         PowerPC lose memory that was added since the boot, which kexec does not see.
         """
         if self.image is None:
-            return self.capability.covers(Subsystem)
+            return self.capability.updates
         return self.image.kimage.updatable and not self.image.checksummed
 
     @property
@@ -90,8 +90,7 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
     if observed.fadump:
         state = _not_read("fadump has no image to read") if capability.loaded else observed.verdict
         return replace(observed, verdict=state)
-    reported = capability.covers(Subsystem)
-    if config.verify.image is Verify.NEVER or (config.verify.image is Verify.IN_DOUBT and reported):
+    if config.verify.image is Verify.NEVER or (config.verify.image is Verify.IN_DOUBT and capability.updates):
         asked = _not_read(f'verify.image is "{config.verify.image}"')
         observed = replace(observed, verdict=asked if capability.loaded else observed.verdict)
     else:

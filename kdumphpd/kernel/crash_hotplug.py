@@ -8,21 +8,22 @@ never polled.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from kdumphpd import journal
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_flag
+
+log = journal.logger()
 
 ATTRIBUTE = "sys/devices/system/{}/crash_hotplug"
 
 # A `0` is also the answer while somebody holds the kexec lock; a load holds it for long on a slow machine.
 SECOND_READ_PAUSE = 0.5  # seconds
-
-STILL_CHANGING = "crash_hotplug was not read, for CPUs or memory still change and a read can make an update fail"
 
 
 class Subsystem(StrEnum):
@@ -48,14 +49,11 @@ class Capability:
     loaded: bool
     cpu: Answer
     memory: Answer
-    detail: str = ""  # what the system answered where something was unreadable
 
-    def covers(self, touched: Iterable[Subsystem]) -> bool:
-        """Whether the kernel says that it keeps the image current for all of these subsystems."""
-        return all(self.answer(subsystem) is Answer.YES for subsystem in touched)
-
-    def answer(self, subsystem: Subsystem) -> Answer:
-        return self.cpu if subsystem is Subsystem.CPU else self.memory
+    @property
+    def updates(self) -> bool:
+        """Whether the kernel says that it keeps the image current, whichever of the two is added or removed."""
+        return self.cpu is self.memory is Answer.YES
 
 
 def powerpc_series_rule(*, file_mode: bool, update_elfcorehdr: bool, update_fdt: bool) -> bool:
@@ -77,15 +75,16 @@ def mainline_rule(*, file_mode: bool, hotplug_support: bool) -> bool:
     return file_mode or hotplug_support
 
 
-def read_answer(root: Path, subsystem: Subsystem) -> tuple[Answer, str]:
-    """One read of one attribute: the answer, and what the system said where it was unreadable."""
+def read_answer(root: Path, subsystem: Subsystem) -> Answer:
+    """One read of one attribute."""
     try:
         flag = read_flag(root, ATTRIBUTE.format(subsystem))
     except OSError as error:
-        return Answer.UNREADABLE, str(error)
+        log.warning(f"cannot read whether the kernel updates the kdump image: {error}")
+        return Answer.UNREADABLE
     if flag is None:
-        return Answer.UNSUPPORTED, ""
-    return (Answer.YES if flag else Answer.NO), ""
+        return Answer.UNSUPPORTED
+    return Answer.YES if flag else Answer.NO
 
 
 def is_known(root: Path) -> bool:
@@ -107,9 +106,8 @@ def read_capability(root: Path, *, settled: bool = True, sleep: Callable[[float]
     if not loaded:
         return Capability(loaded=False, cpu=Answer.NO, memory=Answer.NO)
     if not settled and is_known(root):
-        return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE, detail=STILL_CHANGING)
-    (cpu, about_cpu), (memory, about_memory) = (read_answer(root, subsystem) for subsystem in Subsystem)
-    return Capability(loaded, cpu, memory, "; ".join(filter(None, (about_cpu, about_memory))))
+        return Capability(loaded=True, cpu=Answer.UNREADABLE, memory=Answer.UNREADABLE)
+    return Capability(loaded, read_answer(root, Subsystem.CPU), read_answer(root, Subsystem.MEMORY))
 
 
 def confirm(root: Path, capability: Capability, sleep: Callable[[float], None] = time.sleep) -> Capability:

@@ -16,7 +16,6 @@ from kdumphpd.helper.serve import serve
 from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.verdict import ImageState, unreadable
-from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.listener.schedule import FINE
 from kdumphpd.load import units
@@ -132,7 +131,7 @@ class Machine:
             settled=settled,
         )
         asked = self.config.verify.image is Verify.ALWAYS or (
-            self.config.verify.image is Verify.IN_DOUBT and not observed.capability.covers(Subsystem)
+            self.config.verify.image is Verify.IN_DOUBT and not observed.capability.updates
         )
         if observed.verdict.state is not ImageState.NO_IMAGE and not (kernel.kind.readable and asked):
             not_read = unreadable(UnreadableError(Cause.NOT_READ, "not permitted"))

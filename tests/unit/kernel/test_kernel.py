@@ -11,7 +11,6 @@ from kdumphpd.kernel.crash_hotplug import (
     SECOND_READ_PAUSE,
     Answer,
     Capability,
-    Subsystem,
     confirm,
     mainline_rule,
     powerpc_series_rule,
@@ -44,13 +43,13 @@ def then(change: Callable[[], None]) -> Callable[[float], None]:
 def test_one_means_that_the_kernel_updates_the_image(tmp_path: Path) -> None:
     capability = read_capability(kernel(tmp_path), sleep=never)
     assert capability == Capability(loaded=True, cpu=Answer.YES, memory=Answer.YES)
-    assert capability.covers(Subsystem)
+    assert capability.updates
 
 
 def test_a_kernel_without_the_attribute_never_updates_an_image(tmp_path: Path) -> None:
     capability = read_capability(kernel(tmp_path, cpu=None, memory=None), sleep=never)
     assert (capability.cpu, capability.memory) == (Answer.UNSUPPORTED, Answer.UNSUPPORTED)
-    assert not capability.covers({Subsystem.CPU})
+    assert not capability.updates
 
 
 def test_a_zero_that_stays_means_an_image_that_the_kernel_may_not_touch(tmp_path: Path) -> None:
@@ -61,26 +60,28 @@ def test_a_zero_that_stays_means_an_image_that_the_kernel_may_not_touch(tmp_path
     assert waited == [SECOND_READ_PAUSE]
 
 
-def test_what_is_neither_zero_nor_one_is_unreadable_and_quoted(tmp_path: Path) -> None:
+def test_what_is_neither_zero_nor_one_is_unreadable_and_quoted(tmp_path: Path, said: list[str]) -> None:
     capability = read_capability(kernel(tmp_path, cpu="perhaps\n"), sleep=never)
     assert capability.cpu is Answer.UNREADABLE
     assert capability.memory is Answer.YES
-    assert "/sys/devices/system/cpu/crash_hotplug holds 'perhaps'" in capability.detail
+    assert "/sys/devices/system/cpu/crash_hotplug holds 'perhaps'" in said[0]
 
 
-def test_an_attribute_that_cannot_be_opened_is_unreadable_with_the_systems_words(tmp_path: Path) -> None:
+def test_an_attribute_that_cannot_be_opened_is_unreadable_with_the_systems_words(
+    tmp_path: Path, said: list[str]
+) -> None:
     kernel(tmp_path, memory=None)
     (tmp_path / MEMORY_HOTPLUG).mkdir(parents=True)
     capability = read_capability(tmp_path, sleep=never)
     assert capability.memory is Answer.UNREADABLE
-    assert os.strerror(21) in capability.detail
+    assert os.strerror(21) in said[0]
 
 
 def test_cpu_and_memory_are_treated_apart(tmp_path: Path) -> None:
     # The original PowerPC series had the CPU attribute alone.
     capability = read_capability(kernel(tmp_path, memory=None), sleep=never)
-    assert capability.covers({Subsystem.CPU})
-    assert not capability.covers({Subsystem.MEMORY})
+    assert (capability.cpu, capability.memory) == (Answer.YES, Answer.UNSUPPORTED)
+    assert not capability.updates
 
 
 # --- the ambiguity of 0 -----------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ def test_a_zero_from_a_busy_lock_is_read_once_more_and_becomes_one(tmp_path: Pat
     kernel(tmp_path, cpu="0\n", memory="1\n")
     first = read_capability(tmp_path, sleep=never)
     capability = confirm(tmp_path, first, then(lambda: put(tmp_path, {CPU_HOTPLUG: "1\n"})))
-    assert capability.covers(Subsystem)
+    assert capability.updates
 
 
 def test_a_clear_answer_is_read_once(tmp_path: Path) -> None:
