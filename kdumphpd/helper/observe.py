@@ -7,7 +7,7 @@ from pathlib import Path
 from kdumphpd import journal
 from kdumphpd.config import Config, Verify
 from kdumphpd.helper.record import Record
-from kdumphpd.image.errors import Cause, ImageError, UnreadableError
+from kdumphpd.image.errors import Cause, ImageError
 from kdumphpd.image.examine import examine, unread
 from kdumphpd.image.fingerprint import Fingerprint, read_fingerprint
 from kdumphpd.image.reader import Image
@@ -88,10 +88,10 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
         settled=settled,
     )
     if observed.fadump:
-        state = _not_read("fadump has no image to read") if capability.loaded else observed.verdict
+        state = unread(Cause.NOT_READ, "fadump has no image to read") if capability.loaded else observed.verdict
         return replace(observed, verdict=state)
     if config.verify.image is Verify.NEVER or (config.verify.image is Verify.IN_DOUBT and capability.updates):
-        asked = _not_read(f'verify.image is "{config.verify.image}"')
+        asked = unread(Cause.NOT_READ, f'verify.image is "{config.verify.image}"')
         observed = replace(observed, verdict=asked if capability.loaded else observed.verdict)
     else:
         image, verdict = examine(root, root / LAYOUT)
@@ -101,10 +101,6 @@ def observe(root: Path, config: Config, record: Record, *, settled: bool) -> Obs
         observed = replace(observed, capability=confirm(root, capability))
     _compare(observed)
     return observed
-
-
-def _not_read(why: str) -> Verdict:
-    return unread(UnreadableError(Cause.NOT_READ, why))
 
 
 def _compare(observed: Observation) -> None:

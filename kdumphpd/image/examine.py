@@ -9,7 +9,7 @@ from pathlib import Path
 from kdumphpd.image.errors import Cause, UnreadableError
 from kdumphpd.image.machine import read_machine
 from kdumphpd.image.reader import Image, inspect
-from kdumphpd.image.verdict import NOTHING_TO_DESCRIBE, ImageState, Verdict, judge, unreadable
+from kdumphpd.image.verdict import NOTHING_TO_DESCRIBE, ImageState, Verdict, judge
 
 # The image is read before the machine. Memory that comes online in between, with an update by the kernel,
 # would make a current image seem stale; a second reading sees both.
@@ -48,14 +48,14 @@ def _examine_once(root: Path, cache: Path | None, sleep: Callable[[float], None]
         described = image.elfcorehdr.loads if image.elfcorehdr else ()
         return image, judge(image, read_machine(root, (*described, *image.reservation)))
     except UnreadableError as error:
-        return image, unread(error)
+        return image, unread(error.reason, error.detail)
 
 
-def unread(error: UnreadableError) -> Verdict:
+def unread(reason: Cause, detail: str) -> Verdict:
     """Return the verdict on a loaded image that was not read: unreadable, if it matters here what it holds."""
-    if error.reason is not Cause.NO_SYSFS and builds_its_elfcorehdr(os.uname().machine):
+    if reason is not Cause.NO_SYSFS and builds_its_elfcorehdr(os.uname().machine):
         return Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
-    return unreadable(error)
+    return Verdict(ImageState.UNREADABLE, reason=reason, detail=detail)
 
 
 def builds_its_elfcorehdr(machine: str) -> bool:

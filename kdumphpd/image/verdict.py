@@ -8,7 +8,7 @@ from typing import Any
 
 from kdumphpd.ids import IdSet
 from kdumphpd.image import cmdline, elf
-from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.iomem import DeviceMemory
 from kdumphpd.image.machine import Machine
 from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, union
@@ -124,7 +124,8 @@ def judge(image: Image, machine: Machine) -> Verdict:
     if image.elfcorehdr is None and image.machine == elf.EM_S390:
         return Verdict(ImageState.CURRENT, detail=NOTHING_TO_DESCRIBE)
     if image.elfcorehdr is None:
-        return unreadable(UnreadableError(Cause.NO_ELFCOREHDR, "no segment of the image holds an elfcorehdr"))
+        detail = "no segment of the image holds an elfcorehdr"
+        return Verdict(ImageState.UNREADABLE, reason=Cause.NO_ELFCOREHDR, detail=detail)
     loads = image.elfcorehdr.loads
     reserved = union(image.reservation, machine.reserved)
 
@@ -189,11 +190,6 @@ def _unsafe(image: Image, machine: Machine) -> str:
         return ""
     lacking = cmdline.missing(image.command_line)
     return UNSAFE.format(lacking) if lacking else ""
-
-
-def unreadable(error: UnreadableError) -> Verdict:
-    """Return the verdict on an image that can't be read."""
-    return Verdict(ImageState.UNREADABLE, reason=error.reason, detail=error.detail)
 
 
 def _devices(memory: tuple[DeviceMemory, ...]) -> str:

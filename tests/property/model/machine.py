@@ -13,9 +13,9 @@ from kdumphpd.helper.lock import PATIENCE
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.helper.serve import serve
-from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.fingerprint import Fingerprint
-from kdumphpd.image.verdict import ImageState, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.listener.schedule import FINE
 from kdumphpd.load import units
@@ -134,7 +134,7 @@ class Machine:
             self.config.verify.image is Verify.IN_DOUBT and not observed.capability.updates
         )
         if observed.verdict.state is not ImageState.NO_IMAGE and not (kernel.kind.readable and asked):
-            not_read = unreadable(UnreadableError(Cause.NOT_READ, "not permitted"))
+            not_read = Verdict(ImageState.UNREADABLE, reason=Cause.NOT_READ, detail="not permitted")
             observed = replace(observed, image=None, verdict=not_read)
         self.seen = observed.verdict.state
         return observed

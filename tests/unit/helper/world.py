@@ -16,12 +16,12 @@ from kdumphpd.config import LoaderChoice
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.image.elfcorehdr import ElfCoreHdr
-from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.fingerprint import Fingerprint
 from kdumphpd.image.kimage import KImage, Segment
 from kdumphpd.image.ranges import Range, union
 from kdumphpd.image.reader import Image
-from kdumphpd.image.verdict import ImageState, Verdict, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict
 from kdumphpd.kernel.crash_hotplug import Answer, Capability
 from kdumphpd.kernel.kmsg import KernelError
 from kdumphpd.kernel.limits import Limits
@@ -189,7 +189,7 @@ class FakeSystem:
         if image is None:
             return Verdict(ImageState.NO_IMAGE)
         if not world.readable:
-            return unreadable(UnreadableError(Cause.KPTR_RESTRICT, "addresses are hidden"))
+            return Verdict(ImageState.UNREADABLE, reason=Cause.KPTR_RESTRICT, detail="addresses are hidden")
         missing = union(Range(n * BLOCK, (n + 1) * BLOCK - 1) for n in world.blocks - image.blocks)
         gone = union(Range(n * BLOCK, (n + 1) * BLOCK - 1) for n in image.blocks - world.blocks)
         without = tuple(sorted(world.cpus - image.cpus))

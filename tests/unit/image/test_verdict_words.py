@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from kdumphpd.image.errors import Cause, UnreadableError
+from kdumphpd.image.errors import Cause
 from kdumphpd.image.fdt import CpuNode, Fdt
 from kdumphpd.image.ranges import Range
-from kdumphpd.image.verdict import ImageState, Verdict, judge, unreadable
+from kdumphpd.image.verdict import ImageState, Verdict, judge
 from tests.unit.image.machines import DIMM, GIB, IMAGE, LOW, MIB, RESERVED, with_ram
 
 CURRENT = Verdict(ImageState.CURRENT)
@@ -31,7 +31,7 @@ FDT = Fdt(4096, 100, (CpuNode("PowerPC,POWER9@0", (0, 1, 2, 3), 700),))
             "machine; no note in the elfcorehdr for CPU 2-3,5; CPU 3 not in the FDT",
         ),
         (
-            unreadable(UnreadableError(Cause.LOCKDOWN, "lockdown keeps /proc/kcore shut")),
+            Verdict(ImageState.UNREADABLE, reason=Cause.LOCKDOWN, detail="lockdown keeps /proc/kcore shut"),
             "the loaded image cannot be read: lockdown keeps /proc/kcore shut",
         ),
     ],
