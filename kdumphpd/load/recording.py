@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,14 @@ class Recipe:
     inputs: tuple[str, ...] = ()
     lock: str = ""  # that it waits for
 
+    def __str__(self) -> str:
+        return self.name or " ".join(self.argv[:2])
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What tells it from a loader that would name another command."""
+        return (*self.argv, *self.properties)
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -77,7 +85,7 @@ class Recording:
     command: KexecCommand
     inputs: Inputs  # what it read, and the command's kernel and initrd; None for what was not there
     boot_id: str
-    loader: tuple[str, ...] = ()  # the recipe's argv and properties
+    loader: tuple[str, ...]  # the recipe's words
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -108,9 +116,8 @@ class Recording:
             raise ValueError(f"not a recording: {error!r}") from error
 
 
-def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., str] = run_in_unit) -> Recording:
+def record(root: Path, recipe: Recipe, limit: float) -> Recording:
     """Run the loader, `limit` seconds at most: it may find that an initrd is due and build it. Raises LoadFailed."""
-    name = recipe.name or " ".join(recipe.argv[:2])
     # Before it begins: what changes while it runs, it may have read or not.
     inputs = read_inputs(root, recipe)
     properties = [*_binds(root), *recipe.properties, *loader_lock.properties(root, recipe.lock)]
@@ -124,54 +131,51 @@ def record(root: Path, recipe: Recipe, limit: float, run_in_unit: Callable[..., 
     recorded = _read_calls(root)
     command = last_load(recorded)
     if command is None:
-        if failure and not isinstance(failure, CommandFailed):
-            raise failure  # it has not even run, or not to its end
-        said = str(failure) if failure else f"it ended in success and said: {said or 'nothing'}"
-        failed: type[LoadFailed]
-        if isinstance(failure, CommandFailed):
-            failed = (
-                LoaderFailed if 0 < failure.status < SYSTEMD and failure.status != CANNOT_BE_ASKED else LoadFailed
-            )
-        else:
-            failed = LoadFailed if recorded else Bypassed
-        raise failed(f"`{name}` did not ask kexec to load a panic kernel: {said}")
+        raise _named_nothing(recipe, failure, said, recorded)
     if failure:
         log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")
-    return made(root, recipe, command, inputs)
-
-
-def made(root: Path, recipe: Recipe, command: KexecCommand, inputs: Inputs) -> Recording:
-    """The recording of a command that a loader has named, from what read_inputs() returned before it was asked.
-
-    Raises LoadFailed.
-    """
-    files = _bounded(lambda: _identities(root, _files(command)), "the files of the kdump image")
+    files = _read_files(root, command)
     for path, file in files.items():
         if file is None:
-            raise NotReady(
-                f"`{recipe.name or ' '.join(recipe.argv[:2])}` would load {path}, which is not there: build it again"
-            )
-    loader = (*recipe.argv, *recipe.properties)
-    return Recording(command, {**inputs, **files}, boot_id(root), loader)
+            raise NotReady(f"`{recipe}` would load {path}, which is not there: build it again")
+    return Recording(command, {**inputs, **files}, boot_id(root), recipe.words)
+
+
+def _named_nothing(recipe: Recipe, failure: LoadFailed | None, said: str, recorded: bytes) -> LoadFailed:
+    """What to raise where the loader has not named a kernel: how it failed, or else what it said, and its calls."""
+    kind = LoadFailed
+    if failure is None:
+        ended = f"it ended in success and said: {said or 'nothing'}"
+        if not recorded:
+            kind = Bypassed
+    elif isinstance(failure, CommandFailed):
+        ended = str(failure)
+        if 0 < failure.status < SYSTEMD and failure.status != CANNOT_BE_ASKED:
+            kind = LoaderFailed
+    else:
+        return failure  # it has not even run, or not to its end
+    return kind(f"`{recipe}` did not ask kexec to load a panic kernel: {ended}")
 
 
 def is_fresh(root: Path, recipe: Recipe, recording: Recording) -> bool:
     """Whether the loader would name the same command again: this boot, and nothing that it read has changed."""
-    if recording.boot_id != boot_id(root):
-        return False
-    if recording.loader and recording.loader != (*recipe.argv, *recipe.properties):
+    if (recording.boot_id, recording.loader) != (boot_id(root), recipe.words):
         return False
     try:
-        now = read_inputs(root, recipe)
-        files = _bounded(lambda: _identities(root, _files(recording.command)), "the files of the kdump image")
+        return {**read_inputs(root, recipe), **_read_files(root, recording.command)} == recording.inputs
     except LoadFailed:
         return False
-    return {**now, **files} == recording.inputs
 
 
 def read_inputs(root: Path, recipe: Recipe) -> Inputs:
     """What the loader reads, as it is now. Raises LoadFailed."""
-    return _bounded(lambda: _identities(root, _expanded(root, recipe.inputs)), f"what {recipe.argv[0]} reads")
+    return _identities(root, _expanded(root, recipe.inputs), f"what {recipe.argv[0]} reads")
+
+
+def _read_files(root: Path, command: KexecCommand) -> Inputs:
+    """Kernel and initrd, as they are now. Raises LoadFailed."""
+    paths = [str(path) for path in (command.kernel, command.initrd) if path]
+    return _identities(root, paths, "the files of the kdump image")
 
 
 def _expanded(root: Path, patterns: tuple[str, ...]) -> Iterator[str]:
@@ -182,19 +186,9 @@ def _expanded(root: Path, patterns: tuple[str, ...]) -> Iterator[str]:
             yield pattern
 
 
-def _identities(root: Path, paths: Iterator[str]) -> Inputs:
-    return {path: identity(root / path.lstrip("/")) for path in paths}
-
-
-def _files(command: KexecCommand) -> Iterator[str]:
-    yield str(command.kernel)
-    if command.initrd is not None:
-        yield str(command.initrd)
-
-
-def _bounded(function: Callable[[], Inputs], what: str) -> Inputs:
+def _identities(root: Path, paths: Iterable[str], what: str) -> Inputs:
     try:
-        return bounded(function, LIMIT, what)
+        return bounded(lambda: {path: identity(root / path.lstrip("/")) for path in paths}, LIMIT, what)
     except OSError as error:
         raise LoadFailed(f"cannot read {what}: {error}") from error
 

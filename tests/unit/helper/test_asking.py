@@ -203,7 +203,7 @@ def test_what_may_be_old_says_nothing_about_the_image_that_is_loaded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kdumphpd.helper.system.memory_hotplug", lambda root: True)
-    recorded = Recording(parse(["/sbin/kexec", "-p", "--command-line=x", "/boot/vmlinuz"]), {}, "")
+    recorded = Recording(parse(["/sbin/kexec", "-p", "--command-line=x", "/boot/vmlinuz"]), {}, "", ())
     monkeypatch.setattr(Asking, "fresh", lambda self: recorded)
     assert RealSystem(root, Config()).lacking() == "acpi_no_memhotplug"
     monkeypatch.setattr(Asking, "fresh", lambda self: None)
@@ -216,7 +216,7 @@ def test_what_cannot_be_kept_is_no_news(root: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("kdumphpd.helper.system.memory_hotplug", lambda root: True)
     monkeypatch.setattr(recording, "keep", full)
-    recorded = Recording(parse(["/sbin/kexec", "-p", "--command-line=x", "/boot/vmlinuz"]), {}, "")
+    recorded = Recording(parse(["/sbin/kexec", "-p", "--command-line=x", "/boot/vmlinuz"]), {}, "", ())
     asking = asked(monkeypatch, lambda root: recorded)
     assert not RealSystem(root, Config()).prepare()
     assert len(asking) == 1

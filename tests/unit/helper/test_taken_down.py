@@ -23,7 +23,7 @@ from kdumphpd.runtime import ASKED, FOLDER, UNASKABLE
 LOADED = "sys/kernel/kexec_crash_loaded"
 LIMITS = Limits("", None, locked_down=False)
 RUNNING = Pending((Unit("kdump.service", "active", "enabled"),))
-NAMED = Recording(parse(["/sbin/kexec", "-p", "/boot/vmlinuz"]), {}, "")
+NAMED = Recording(parse(["/sbin/kexec", "-p", "/boot/vmlinuz"]), {}, "", ())
 
 
 class Killed(BaseException):

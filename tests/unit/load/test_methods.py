@@ -102,7 +102,7 @@ def kinds(root: Path, recording: object, *, armed: bool = True, limits: Limits =
     def recorded() -> Recording:
         if isinstance(recording, Exception):
             raise recording
-        return Recording(COMMAND, {}, "")
+        return Recording(COMMAND, {}, "", ())
 
     found = choose.methods(
         root, Config(), LoaderChoice.KDUMPCTL, limits, recorded, lambda command: "acpi_no_memhotplug", armed=armed

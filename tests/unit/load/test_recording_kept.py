@@ -30,7 +30,7 @@ def test_a_recording_is_kept_for_root_alone(root: Path) -> None:
 
 
 def test_arguments_that_are_no_text_survive_too(root: Path) -> None:
-    found = Recording(parse(["/sbin/kexec", "-p", "--append=\udcff", "/k"]), {"/k": None}, "1")
+    found = Recording(parse(["/sbin/kexec", "-p", "--append=\udcff", "/k"]), {"/k": None}, "1", ())
     keep(root, runtime.RECORDING, found)
     assert load_kept(root, runtime.RECORDING) == found
 
