@@ -20,22 +20,21 @@ REUSE = "sys/kernel/config/crash_dm_crypt_keys/reuse"
 
 
 @contextlib.contextmanager
-def reused(root: Path) -> Iterator[bool]:
-    """Have the kernel take the keys over from image to image meanwhile, where it has any; yields whether it does so
-    by our doing.
+def reused(root: Path) -> Iterator[None]:
+    """Have the kernel take the keys over from image to image meanwhile, where it has any.
 
     A helper that is killed meanwhile leaves it enabled: its caller notes that before it loads, and the next helper
     calls disable().
     """
-    enabled = enable(root)
+    enabled = _enable(root)
     try:
-        yield enabled
+        yield
     finally:
         if enabled:
             disable(root)
 
 
-def enable(root: Path) -> bool:
+def _enable(root: Path) -> bool:
     """Write 1 where 0 is; whether that was done, and disable() has to follow."""
     try:
         if read_flag(root, REUSE) is not False:

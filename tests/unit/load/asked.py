@@ -8,7 +8,8 @@ import pytest
 
 from kdumphpd.load.recording import CALLS, RECORDER, Recipe
 from kdumphpd.sysfs import BOOT_ID
-from tests.unit.load.transient import install, put
+from tests.unit.load.transient import install
+from tests.unit.trees import put
 
 LOAD = ["-p", "--append=quiet", "--initrd=/boot/initrd", "/boot/vmlinuz"]
 

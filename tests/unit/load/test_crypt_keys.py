@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.load import crypt_keys
-from kdumphpd.load.crypt_keys import REUSE, disable, enable, reused
-from tests.unit.load.transient import put
+from kdumphpd.load.crypt_keys import REUSE, disable, reused
+from tests.unit.trees import put
 
 
 @pytest.fixture
@@ -29,8 +29,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, number: int, digits: str = "01") -> 
 
 
 def test_keys_are_reused_meanwhile_and_not_afterwards(tmp_path: Path, switch: Path) -> None:
-    with reused(tmp_path) as enabled:
-        assert enabled
+    with reused(tmp_path):
         assert switch.read_text() == "1"
     assert switch.read_text() == "0"
 
@@ -43,8 +42,7 @@ def test_a_failure_puts_it_back_too(tmp_path: Path, switch: Path) -> None:
 
 def test_what_somebody_has_switched_on_stays_on(tmp_path: Path, switch: Path) -> None:
     switch.write_text("1\n")
-    with reused(tmp_path) as enabled:
-        assert not enabled
+    with reused(tmp_path):
         assert switch.read_text() == "1\n"
     assert switch.read_text() == "1\n"
 
@@ -82,8 +80,7 @@ def test_any_other_refusal_is_said_and_hinders_nothing(
 
 
 def test_what_a_killed_helper_has_left_on_is_switched_off_by_the_next(tmp_path: Path, switch: Path) -> None:
-    assert enable(tmp_path)
-    assert switch.read_text() == "1"
+    switch.write_text("1\n")
     disable(tmp_path)
     assert switch.read_text() == "0"
     disable(tmp_path)

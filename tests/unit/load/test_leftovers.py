@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.load.leftovers import end_others
-from tests.unit.load.transient import put
+from tests.unit.trees import put
 
 
 def test_in_a_unit_of_ours_every_other_process_is_ended(tmp_path: Path) -> None:

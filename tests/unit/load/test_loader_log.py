@@ -7,7 +7,7 @@ import pytest
 from kdumphpd.load import loader_log
 from kdumphpd.load.loader_log import said_since, size
 from kdumphpd.load.run import TAIL
-from tests.unit.load.transient import put
+from tests.unit.trees import put
 
 
 def test_what_a_log_says_since_is_told_without_the_shells_trace(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from kdumphpd.load.recording import (
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.sysfs import BOOT_ID
 from tests.unit.load.asked import LOAD, call, machine, recipe
-from tests.unit.load.transient import put
+from tests.unit.trees import put
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from kdumphpd import runtime
 from kdumphpd.load.command import parse
 from kdumphpd.load.recording import Recording, keep, load_kept, record
 from tests.unit.load.asked import machine, recipe
-from tests.unit.load.transient import put
+from tests.unit.trees import put
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from kdumphpd.load.run import (
     run,
     run_when_free,
 )
-from tests.unit.load.transient import put
+from tests.unit.trees import put
 
 
 def shell(script: str, limit: float = 30.0) -> str:

@@ -6,7 +6,8 @@ import pytest
 
 from kdumphpd.load import run as run_module
 from kdumphpd.load.run import LOAD_UNIT, OUTPUT, CommandFailed, LoadFailed, run_in_unit
-from tests.unit.load.transient import install, put
+from tests.unit.load.transient import install
+from tests.unit.trees import put
 
 
 @pytest.fixture

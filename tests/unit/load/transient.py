@@ -61,11 +61,3 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(run, "SYSTEMCTL", str(place / "systemctl"))
     (folder / os.path.dirname(run.OUTPUT)).mkdir(parents=True, exist_ok=True)  # noqa: PTH120
     return place
-
-
-def put(root: Path, files: dict[str, str]) -> None:
-    """Write files below `root`, each in a folder that is made where it is missing."""
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
