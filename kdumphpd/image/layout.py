@@ -137,6 +137,9 @@ def _store(content: dict[str, Any], cache: Path) -> None:
     # Written beside and renamed, so that a reader sees a whole file or none.
     draft = cache.with_name(f".{cache.name}.{os.getpid()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
-        json.dump(content, file)
-    draft.replace(cache)
+    try:
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            json.dump(content, file)
+        draft.replace(cache)
+    finally:
+        draft.unlink(missing_ok=True)  # a full /run has room for its name

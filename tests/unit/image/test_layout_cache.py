@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import json
+import resource
 import stat
 from pathlib import Path
 
@@ -53,3 +54,14 @@ def test_a_cache_of_this_boot_that_lacks_a_part_is_ignored(tmp_path: Path, part:
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert inspect(Kernel(tmp_path).write().root, tmp_path / "missing/layout.json", no_sleep) is not None
+
+
+def test_one_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    root = Kernel(tmp_path / "root").write().root
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))  # bytes of a file
+    try:
+        assert inspect(root, tmp_path / "layout.json", no_sleep) is not None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [root]
