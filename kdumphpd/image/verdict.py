@@ -50,7 +50,7 @@ class Verdict:
     memory; backup_lost: the elfcorehdr no longer points to where the first memory is backed up; checksum_broken: an
     update of the kernel's has broken purgatory's checksum. unsafe: why the image is unsafe; a stale one may be so
     too. left_out: memory of devices that the image does not describe, which is no fault of it. Of an unreadable one,
-    reason and detail.
+    reason and detail; of one that is current whatever it holds, detail says why.
     """
 
     state: ImageState
@@ -82,7 +82,6 @@ class Verdict:
             or (self.unreserved and other.unreserved)
             or (self.backup_lost and other.backup_lost)
             or (self.checksum_broken and other.checksum_broken)
-            or (self.detail and self.detail == other.detail)
         )
 
     def sentence(self) -> str:
@@ -116,7 +115,7 @@ class Verdict:
             )
         if self.unsafe:
             parts.append(self.unsafe)
-        return "; ".join(parts) or self.detail
+        return "; ".join(parts)
 
 
 def judge(image: Image, machine: Machine) -> Verdict:

@@ -20,7 +20,7 @@ from kdumphpd.use_kdump import DEFAULTS
 from tests.unit.cli.machines import STATES, UNIT
 from tests.unit.cli.test_doctor import RULE, one, probe
 
-STALE = Verdict(ImageState.STALE, detail="1 GiB is missing")
+STALE = Verdict(ImageState.STALE, cpus_without_note=(1,))
 LACKING = Verdict(ImageState.UNSAFE, unsafe=UNSAFE.format("acpi_no_memhotplug"))
 
 

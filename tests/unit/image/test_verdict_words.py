@@ -77,7 +77,6 @@ A, B = Range(4 * GIB, 5 * GIB - 1), Range(6 * GIB, 7 * GIB - 1)
         ),
         (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), True),
         (Verdict(ImageState.STALE, cpus_not_in_fdt=(1,)), Verdict(ImageState.STALE, cpus_without_note=(1,)), False),
-        (Verdict(ImageState.STALE, detail="x"), Verdict(ImageState.STALE, detail="x"), True),
         (Verdict(ImageState.STALE, missing=(A,)), CURRENT, False),
         (CURRENT, CURRENT, False),
     ],
