@@ -41,7 +41,7 @@ def armed_now(root: Path) -> bool | None:
 
 @contextlib.contextmanager
 def kept_open(root: Path) -> Iterator[Callable[[], bool]]:
-    """`armed_now` for whoever looks a thousand times a second: the file is opened once, and a look is one read.
+    """`armed_now` for whoever looks hundreds of times a second: the file is opened once, and a look is one read.
 
     Raises OSError where there is no such file, and so does a look that can't be had.
     """
