@@ -116,7 +116,7 @@ def methods(
     except LoadFailed as error:
         if armed and isinstance(error, LoaderFailed):
             raise  # it would fail again, once it has taken the old image down
-        log.warning(f"{loader.name} did not say what it would load, so it has to load itself: {error}")
+        log.warning(f"{choice} did not say what it would load, so it has to load itself: {error}")
         return [own]
     direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
     # Its own reload is an unload and a load, two calls.

@@ -12,7 +12,6 @@ from kdumphpd.load.recording import Recipe
 class Loader:
     """A distribution's loader. Commands are program and arguments, without a shell."""
 
-    name: str
     program: str  # it is installed where this exists
     units: tuple[str, ...]  # they load and unload too; one that is at it is waited for
     recipe: Recipe  # how it says what it would load, with a recording kexec in kexec's place

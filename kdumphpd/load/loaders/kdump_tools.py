@@ -32,7 +32,6 @@ case $command in *kexec*) eval "$command" ;; *) echo 'kdump-config test names no
 """
 
 LOADER = Loader(
-    name="kdump-tools",
     program=KDUMP_CONFIG,
     units=("kdump-tools.service",),
     recipe=Recipe(

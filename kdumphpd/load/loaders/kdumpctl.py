@@ -10,7 +10,6 @@ from kdumphpd.load.recording import Recipe
 KDUMPCTL = "/usr/bin/kdumpctl"
 
 LOADER = Loader(
-    name="kdumpctl",
     program=KDUMPCTL,
     units=("kdump.service",),
     recipe=Recipe(

@@ -11,7 +11,6 @@ FOLDER = "/usr/lib/kdump"
 LOAD = f"{FOLDER}/load.sh"
 
 LOADER = Loader(
-    name="suse",
     program=LOAD,
     units=("kdump.service", "kdump-early.service", "kdump-commandline.service"),
     recipe=Recipe(

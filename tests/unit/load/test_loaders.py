@@ -73,7 +73,7 @@ def test_a_kdump_config_that_fails_is_quoted(tmp_path: Path, kexec: Path) -> Non
     assert (status, said) == (1, "unknown runtime system\n")
 
 
-@pytest.mark.parametrize("loader", DISTRIBUTIONS.values(), ids=lambda loader: loader.name)
+@pytest.mark.parametrize("loader", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
 def test_every_loader_says_how_it_is_asked_and_what_it_reads(loader: Loader) -> None:
     assert loader.program in (*loader.recipe.inputs, *loader.recipe.argv) or "*.sh" in str(loader.recipe.inputs)
     assert all(path.startswith("/") for path in loader.recipe.inputs)
