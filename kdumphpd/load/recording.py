@@ -5,7 +5,6 @@ Nothing is loaded and nothing unloaded meanwhile. What it asked kexec for last i
 until a file changes that the loader read. packaging/libexec/record-kexec is what stands in for kexec.
 """
 
-import contextlib
 import json
 import os
 import stat
@@ -145,7 +144,8 @@ def _named_nothing(recipe: Recipe, failure: LoadFailed | None, said: str, record
     """What to raise where the loader has not named a kernel: how it failed, or else what it said, and its calls."""
     kind = LoadFailed
     if failure is None:
-        ended = f"it ended in success and said: {said or 'nothing'}"
+        why = [str(found) for found in _loads(recorded) if isinstance(found, ValueError)]
+        ended = "; ".join([*why[-1:], f"it ended in success and said: {said or 'nothing'}"])
         if not recorded:
             kind = Bypassed
     elif isinstance(failure, CommandFailed):
@@ -239,10 +239,17 @@ def calls(data: bytes) -> Iterator[list[str]]:
 
 def last_load(data: bytes) -> KexecCommand | None:
     """The last of the recorded calls that loads for a panic."""
-    found = None
+    return next((found for found in reversed(_loads(data)) if isinstance(found, KexecCommand)), None)
+
+
+def _loads(data: bytes) -> list[KexecCommand | ValueError]:
+    """The recorded calls, each taken apart, or why it is no load for a panic."""
+    found: list[KexecCommand | ValueError] = []
     for arguments in calls(data):
-        with contextlib.suppress(ValueError):  # it does something else
-            found = parse([KEXEC, *arguments])
+        try:
+            found.append(parse([KEXEC, *arguments]))
+        except ValueError as error:
+            found.append(error)
     return found
 
 

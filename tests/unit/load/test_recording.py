@@ -102,6 +102,15 @@ def test_a_loader_that_loads_nothing_is_told_with_its_last_words(root: Path) -> 
         record(root, asked, 30)
 
 
+def test_a_load_that_is_not_understood_is_told_with_what_is_not(root: Path) -> None:
+    asked = recipe(root)
+    (root / "call").write_bytes(call("-p", "--of-tomorrow", "/boot/vmlinuz"))
+    with pytest.raises(
+        LoadFailed, match=r"--of-tomorrow /boot/vmlinuz`: kexec knows no option --of-tomorrow; it ended"
+    ):
+        record(root, asked, 30)
+
+
 def test_one_that_fails_after_it_has_loaded_is_heeded_and_logged(root: Path, said: list[str]) -> None:
     found = record(root, recipe(root, "echo crash_loaded is 0; exit 1"), 30)
     assert found.command.kernel == Path("/boot/vmlinuz")
