@@ -103,7 +103,7 @@ def methods(
             return [_own(root, config.reload.command, config.reload.command[:1], None)]
         case LoaderChoice.KEXEC:
             command = configured_command(config)
-            return kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
+            return kexec.methods(command, config.reload.syscall, kexec.abilities(root), limits, append(command))
     loader = DISTRIBUTIONS[choice]
     argv = loader.reload if armed else loader.load
     own = _own(root, argv, argv, loader)
@@ -118,7 +118,7 @@ def methods(
             raise  # it would fail again, once it has taken the old image down
         log.warning(f"{choice} did not say what it would load, so it has to load itself: {error}")
         return [own]
-    direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root, limits), append(command))
+    direct = kexec.methods(command, config.reload.syscall, kexec.abilities(root), limits, append(command))
     # Its own reload is an unload and a load, two calls.
     return direct if limits.calls == 1 else [*direct, own]
 

@@ -26,21 +26,19 @@ class Abilities:
 
     kernel_updates: bool  # there is a crash_hotplug attribute
     hotplug_option: bool  # kexec knows --hotplug, and the kernel the size of elfcorehdr that it has to leave room for
-    locked_down: bool  # only kexec_file_load is let through
-    one_call: bool = False  # the kernel takes one more call, and then none
 
 
-def abilities(root: Path, limits: Limits) -> Abilities:
+def abilities(root: Path) -> Abilities:
     """Probe. Raises LoadFailed where there is no kexec."""
     return Abilities(
         kernel_updates=crash_hotplug.is_known(root),
         hotplug_option=elfcorehdr_is_sized(root) and "--hotplug" in run([KEXEC, "--help"], HELP_TIMEOUT),
-        locked_down=limits.locked_down,
-        one_call=limits.calls == 1,
     )
 
 
-def methods(command: KexecCommand, choice: SyscallChoice, able: Abilities, append: str = "") -> list[Method]:
+def methods(
+    command: KexecCommand, choice: SyscallChoice, able: Abilities, limits: Limits, append: str = ""
+) -> list[Method]:
     """The ways to run a `kexec -p` command, the best first. `append` goes to the capture kernel's command line.
 
     kexec_load leaves the machine without an image for a tenth of the time: kexec has read, laid out and hashed
@@ -65,10 +63,10 @@ def methods(command: KexecCommand, choice: SyscallChoice, able: Abilities, appen
             return [by_load]
         case SyscallChoice.FILE:
             return [by_file]
-    if able.locked_down:
+    if limits.locked_down:
         return [by_file]
     both = sorted((by_load, by_file), key=lambda method: not method.updatable)
-    return both[:1] if able.one_call else both
+    return both[:1] if limits.calls == 1 else both
 
 
 def load(argv: Sequence[str], limit: float) -> None:

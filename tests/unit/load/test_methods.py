@@ -19,42 +19,39 @@ from tests.unit.trees import put
 
 FREE = Limits("", None, locked_down=False)
 COMMAND = parse(["/sbin/kexec", "-p", "--command-line=a b", "--initrd=/i", "/k"])
-ABLE = Abilities(kernel_updates=True, hotplug_option=True, locked_down=False)
+ABLE = Abilities(kernel_updates=True, hotplug_option=True)
 WANTS = "etc/systemd/system/multi-user.target.wants"
 
 
-def names(choice: SyscallChoice, able: Abilities) -> list[str]:
-    return [method.name for method in kexec.methods(COMMAND, choice, able)]
+def names(choice: SyscallChoice, able: Abilities = ABLE, limits: Limits = FREE) -> list[str]:
+    return [method.name for method in kexec.methods(COMMAND, choice, able, limits)]
 
 
 def test_kexec_load_comes_first_where_the_kernel_may_update_what_it_loads() -> None:
-    assert names(SyscallChoice.AUTO, ABLE) == ["kexec -c --hotplug", "kexec -s"]
+    assert names(SyscallChoice.AUTO) == ["kexec -c --hotplug", "kexec -s"]
 
 
 def test_kexec_file_load_comes_first_where_it_alone_is_updated() -> None:
-    able = Abilities(kernel_updates=True, hotplug_option=False, locked_down=False)
+    able = Abilities(kernel_updates=True, hotplug_option=False)
     assert names(SyscallChoice.AUTO, able) == ["kexec -s", "kexec -c"]
 
 
 def test_the_shorter_unprotected_time_comes_first_where_the_kernel_updates_nothing() -> None:
-    able = Abilities(kernel_updates=False, hotplug_option=False, locked_down=False)
+    able = Abilities(kernel_updates=False, hotplug_option=False)
     assert names(SyscallChoice.AUTO, able) == ["kexec -c", "kexec -s"]
 
 
 def test_the_operators_choice_is_the_only_one() -> None:
-    assert names(SyscallChoice.FILE, ABLE) == ["kexec -s"]
-    assert names(SyscallChoice.LOAD, ABLE) == ["kexec -c --hotplug"]
+    assert names(SyscallChoice.FILE) == ["kexec -s"]
+    assert names(SyscallChoice.LOAD) == ["kexec -c --hotplug"]
 
 
 def test_under_lockdown_only_the_file_syscall_is_let_through() -> None:
-    assert names(SyscallChoice.AUTO, Abilities(kernel_updates=True, hotplug_option=True, locked_down=True)) == [
-        "kexec -s"
-    ]
+    assert names(SyscallChoice.AUTO, limits=Limits("", None, locked_down=True)) == ["kexec -s"]
 
 
 def test_a_last_call_is_not_spent_on_two_methods() -> None:
-    able = Abilities(kernel_updates=True, hotplug_option=True, locked_down=False, one_call=True)
-    assert names(SyscallChoice.AUTO, able) == ["kexec -c --hotplug"]
+    assert names(SyscallChoice.AUTO, limits=Limits("", 1, locked_down=False)) == ["kexec -c --hotplug"]
 
 
 # --- who says what is loaded ------------------------------------------------------------------------------------
