@@ -93,10 +93,8 @@ class Btf:
         self._words = array("I", types)
         if byteorder != sys.byteorder:
             self._words.byteswap()
-        self._starts = [
-            0,
-            0,
-        ]  # index of the first word by type id; id 0 is void; the last is yet to be walked
+        # Index of the first word by type id. Id 0 is void, and the last one is yet to be walked.
+        self._starts = [0, 0]
 
     def struct(self, name: str) -> Struct:
         """Return the layout of struct name. Raises ParseError where there is none, or no sense in it."""
@@ -125,10 +123,9 @@ class Btf:
             raise ParseError(f"BTF has no string at {offset}")
         return self._strings[offset:end].decode("ascii", "replace")
 
-    def _walk(self, to: int | None = None) -> Iterator[tuple[int, int, int]]:
-        """Yield id, kind and first word of each type, from the first; to: of that id and later ones alone."""
+    def _walk(self, index: int = 1) -> Iterator[tuple[int, int, int]]:
+        """Yield id, kind and first word of type index, and of all that follow it."""
         words, starts = self._words, self._starts
-        index = to or 1
         while True:
             while len(starts) <= index + 1:
                 if starts[-1] + 3 > len(words):

@@ -11,7 +11,7 @@ from kdumphpd.image.coherent import coherent_memory
 from kdumphpd.image.errors import Cause, ParseError, UnreadableError
 from kdumphpd.image.identity import digest
 from kdumphpd.image.iomem import read_iomem
-from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, subtract
+from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, subtract, total
 from kdumphpd.sysfs import block_size, read_attribute
 
 # More ranges than that are kept as a digest alone, so that the record stays below a page.
@@ -41,7 +41,7 @@ class Fingerprint:
         """Return it ready for JSON, in less than 2,500 bytes."""
         cpus = self.cpus if len(self.cpus) <= MAX_CPUS else _name_cpus(self.cpus)
         if self.digest or len(self.ram) > MAX_RANGES:
-            return {"digest": self.digest or _name(self.ram), "size": self.size or _size(self.ram), "cpus": cpus}
+            return {"digest": self.digest or _name(self.ram), "size": self.size or total(self.ram), "cpus": cpus}
         return {"ram": [[r.start, r.end] for r in self.ram], "cpus": cpus}
 
     @classmethod
@@ -118,10 +118,10 @@ def read_fingerprint(root: Path) -> Fingerprint:
 
 def _difference(before: Fingerprint, now: Fingerprint) -> tuple[int, int]:
     if not before.digest and not now.digest:
-        return _size(subtract(now.ram, before.ram)), _size(subtract(before.ram, now.ram))
+        return total(subtract(now.ram, before.ram)), total(subtract(before.ram, now.ram))
     if (before.digest or _name(before.ram)) == (now.digest or _name(now.ram)):
         return 0, 0
-    difference = (now.size or _size(now.ram)) - (before.size or _size(before.ram))
+    difference = (now.size or total(now.ram)) - (before.size or total(before.ram))
     return max(difference, 0), max(-difference, 1)
 
 
@@ -136,7 +136,3 @@ def _name_cpus(cpus: str) -> str:
 
 def _name(ram: Ranges) -> str:
     return digest(repr([(r.start, r.end) for r in ram]).encode())
-
-
-def _size(ranges: Ranges) -> int:
-    return sum(r.size for r in ranges)

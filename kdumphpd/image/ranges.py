@@ -68,6 +68,11 @@ def overlaps(ranges: Ranges, other: Range) -> bool:
     return last >= 0 and ranges[last].end >= other.start
 
 
+def total(ranges: Iterable[Range]) -> int:
+    """Return the bytes in ranges, which are disjoint."""
+    return sum(r.size for r in ranges)
+
+
 def format_size(size: int) -> str:
     """Return size, in bytes, in the largest binary unit that it fills: 2147483648 is "2 GiB"."""
     value, unit = float(size), "B"

@@ -11,7 +11,7 @@ from kdumphpd.image import cmdline, elf
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.iomem import DeviceMemory
 from kdumphpd.image.machine import Machine
-from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, union
+from kdumphpd.image.ranges import Range, Ranges, format_size, intersect, overlaps, subtract, total, union
 from kdumphpd.image.reader import Image
 
 # On x86 the kernel leaves the first MiB out of the elfcorehdr (elf_header_exclude_ranges(), since 5.6) and
@@ -171,7 +171,7 @@ def _unreserved(image: Image) -> int:
     if image.elfcorehdr is None or image.elfcorehdr_segment is None or not image.unreserved:
         return 0
     used = Range(image.elfcorehdr_segment.mem, image.elfcorehdr_segment.mem + image.elfcorehdr.size - 1)
-    return sum(r.size for r in intersect((used,), image.unreserved))
+    return total(intersect((used,), image.unreserved))
 
 
 def _backup_is_lost(image: Image, reserved: Ranges) -> bool:
@@ -208,5 +208,5 @@ def _name(ranges: Ranges) -> str:
     named, rest = ranges[:MAX_NAMED], ranges[MAX_NAMED:]
     texts = [str(r) for r in named]
     if rest:
-        texts.append(f"{len(rest)} more ranges ({format_size(sum(r.size for r in rest))})")
+        texts.append(f"{len(rest)} more ranges ({format_size(total(rest))})")
     return f"{', '.join(texts[:-1])} and {texts[-1]} are"
