@@ -20,6 +20,7 @@ MAX_CPUS = 256  # characters of the list; a longer one is kept as a digest
 OF_CPUS = "digest:"  # stands before it
 MAX_CPU = 1 << 16  # NR_CPUS is 8,192 at most; what is larger would take for ever to go through
 UNKNOWN = "?"
+PERHAPS = 1  # byte: stands for memory that may have been removed, where only a digest tells that something has
 
 PRESENT = "sys/devices/system/cpu/present"
 
@@ -62,7 +63,10 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different now. Memory in bytes, CPUs in the kernel's list format, "?" where only a digest is left."""
+    """What is different now. Memory in bytes, CPUs in the kernel's list format.
+
+    PERHAPS and "?" where only a digest is left.
+    """
 
     ram_added: int
     ram_removed: int
@@ -122,11 +126,11 @@ def _difference(before: Fingerprint, now: Fingerprint) -> tuple[int, int]:
     if (before.digest or _name(before.ram)) == (now.digest or _name(now.ram)):
         return 0, 0
     difference = (now.size or total(now.ram)) - (before.size or total(before.ram))
-    return max(difference, 0), max(-difference, 1)
+    return max(difference, 0), max(-difference, PERHAPS)
 
 
 def _what(ram: int, cpus: str) -> list[str]:
-    memory = [f"{format_size(ram)} of memory"] if ram else []
+    memory = ["perhaps some memory"] if ram == PERHAPS else [f"{format_size(ram)} of memory"] if ram else []
     return memory + (["a CPU" if cpus == UNKNOWN else f"CPU {cpus}"] if cpus else [])
 
 

@@ -44,6 +44,9 @@ def test_where_only_a_digest_is_kept_any_difference_counts_as_memory_removed() -
     kept = Fingerprint.from_json(scattered(10_000).to_json())
     assert change(kept, scattered(10_001)).ram_added == MIB
     assert change(kept, scattered(10_001)).ram_removed
+    assert change(kept, scattered(10_001)).sentence() == (
+        "1 MiB of memory was added, perhaps some memory was removed since the image was loaded"
+    )
     assert change(kept, scattered(9_999)).ram_removed == MIB
 
 
