@@ -100,18 +100,21 @@ def _by(found: Facts) -> str:
 
 
 def _by_kernel(found: Facts, subsystem: Subsystem) -> str:
-    """Who keeps the image up to date when something changes."""
+    """Who keeps the image up to date when something changes, as far as that is known."""
     if found.fadump and found.fadump.enabled:
         if subsystem is Subsystem.CPU:
             return "the firmware's business"
-        return "needs no new registration" if found.fadump.hotplug_ready else "kdumphpd registers fadump again"
+        if found.fadump.hotplug_ready:
+            return "needs no new registration"
+        return "kdumphpd registers fadump again" if found.listener else "fadump has to be registered again"
+    reload = "; kdumphpd reloads it" if found.listener else ""
     if not found.updates.get(subsystem):
-        return "this kernel updates no image; kdumphpd reloads it"
+        return f"this kernel updates no image{reload}"
     if found.last_load is None:
         return "this kernel can update an image; whether this one is not known yet"
     if found.last_load.kernel_updates:
         return "the kernel updates the image by itself"
-    return "this kernel can update an image, but may not touch this one; kdumphpd reloads it"
+    return f"this kernel can update an image, but may not touch this one{reload}"
 
 
 def _open(listener: State, said: str) -> Iterable[Line]:

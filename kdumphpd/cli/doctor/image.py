@@ -91,7 +91,8 @@ def _reload(probe: Probe) -> str:
 def _updatable(probe: Probe) -> Finding:
     name = "updates"
     if not any(probe.facts.updates.values()):
-        return ok(name, "this kernel updates no image by itself; kdumphpd reloads it")
+        reload = "; kdumphpd reloads it" if probe.facts.listener else ""
+        return ok(name, f"this kernel updates no image by itself{reload}")
     if probe.facts.last_load is None:
         return skipped(name, "whether the kernel may update this image is known after kdumphpd's first check")
     if probe.facts.last_load.kernel_updates:

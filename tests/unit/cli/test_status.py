@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from kdumphpd import state
-from kdumphpd.cli import exits, output, status
+from kdumphpd.cli import exits, facts, output, status
+from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Json
-from kdumphpd.runtime import STATE
+from kdumphpd.runtime import RECORD, STATE
 from kdumphpd.state import LastBurst, LastCheck, State
 from tests.unit.trees import kernel, put
 
@@ -110,6 +111,18 @@ def test_without_kdumphpd_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFix
     assert lines[0].startswith("protected     unknown" if loaded == "1\n" else "protected     NO")
     assert any(line.startswith("kdump image   loaded") for line in lines) == (loaded == "1\n")
     assert "kdumphpd is not running" in lines[-1]
+
+
+@pytest.mark.parametrize("can_update", [True, False])
+def test_nobody_is_said_to_reload_an_image_where_kdumphpd_does_not_run(tmp_path: Path, can_update: bool) -> None:
+    root = kernel(tmp_path) if can_update else kernel(tmp_path, cpu=None, memory=None)
+    put(root, {RECORD: '{"pending":null,"method":"","kernel_updates":false,"unprotected":0}'})
+    found = facts.read(root, {})
+    down = " ".join(output.render(status.lines(found, judge(found))))
+    listening(root)
+    found = facts.read(root, {})
+    running = " ".join(output.render(status.lines(found, judge(found))))
+    assert ("reloads" in down, "reloads" in running) == (False, True)
 
 
 def test_a_state_of_something_else_is_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
