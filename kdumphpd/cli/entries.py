@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Journal entries of the listener's. Pure: lines of `journalctl -o json` in, entries out.
+"""Journal entries of the listener's, and systemd's of its death. Pure: lines of `journalctl -o json` in, entries out.
 
 Whatever a line holds, there is an entry or none: the journal may be damaged, or another version's.
 """
@@ -12,30 +12,18 @@ from typing import Any
 
 from kdumphpd.messages import MessageId
 
-# What is read; `journalctl --output-fields=`.
-FIELDS = (
-    "MESSAGE",
-    "MESSAGE_ID",
-    "PRIORITY",
-    *(
-        f"KDUMPHPD_{name}"
-        for name in (
-            *("OUTCOME", "REASON", "ARMED", "METHOD", "SECONDS", "UNPROTECTED"),
-            *("EVENTS", "DURATION", "ELAPSED", "CPUS_ADD", "CPUS_REMOVE", "CPUS_ONLINE", "CPUS_OFFLINE"),
-            *("BLOCKS_ADD", "BLOCKS_REMOVE", "BLOCKS_ONLINE", "BLOCKS_OFFLINE"),
-        )
-    ),
-)
+DIED = "98e322203f7a4ed290d09fe03c09fe15"  # sd-messages.h, SD_MESSAGE_UNIT_PROCESS_EXIT
 
 DEBUG = 7
 LONGEST = 1e9  # seconds; more than thirty years are no duration of ours
 YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
 
 # One word for what an entry tells; those of a request's outcome are in WORDS.
-KINDS = {
+KINDS: Mapping[str, str] = {
     MessageId.STARTED: "started",
     MessageId.STOPPED: "stopped",
     MessageId.STOPPED_UNFINISHED: "stopped",
+    DIED: "died",
     MessageId.KERNEL_UPDATED: "updated",
     MessageId.IMAGE_CURRENT: "current",
     MessageId.RELOADED: "reloaded",
@@ -88,7 +76,7 @@ def entries(lines: Iterable[bytes]) -> Iterator[Entry]:
 
 def _entry(content: Mapping[str, Any]) -> Entry | None:
     when = _number(content, "__REALTIME_TIMESTAMP", YEAR_10000 * 1e6) / 1e6
-    kind = KINDS.get(_text(content, "MESSAGE_ID"))  # type: ignore[call-overload]
+    kind = KINDS.get(_text(content, "MESSAGE_ID"))
     if not when or kind is None:
         return None
     armed = _text(content, "KDUMPHPD_ARMED")

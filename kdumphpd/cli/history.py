@@ -25,6 +25,7 @@ TONES = {
     "unsafe": Tone.DOUBTFUL,
     "stale": Tone.DOUBTFUL,
     "refused": Tone.DOUBTFUL,
+    "died": Tone.BAD,
     "failed": Tone.BAD,
     "missing": Tone.BAD,
 }

@@ -6,10 +6,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-from kdumphpd.cli.entries import FIELDS, Entry, entries
+from kdumphpd.cli.entries import DIED, Entry, entries
+from kdumphpd.cli.facts import OURS
 from kdumphpd.messages import MessageId
 
-UNIT = "kdumphpd.service"
 MAY_BE_ALONE = ("boot", "lines")  # options that journalctl takes without a value
 MAX_SAID = 1000  # characters of what journalctl complains of
 
@@ -38,19 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace, priority: str) -> list[str]:
     """The call of journalctl. `priority`: the least important one.
 
-    Any process may log with our MESSAGE_IDs. The unit is journald's own word, taken from the control group of
-    whoever has sent the entry (systemd.journal-fields(7), "Trusted Journal Fields").
+    Any process may log with our MESSAGE_IDs. The unit, and the PID of systemd's, are journald's own word of whoever
+    has sent the entry (systemd.journal-fields(7), "Trusted Journal Fields").
     """
     chosen = {"since": options.since, "until": options.until, "boot": options.boot, "lines": options.lines}
     given = [(name, value) for name, value in chosen.items() if value is not None]
     return [
         "journalctl",
-        *("--quiet", "--no-pager", "--output=json", f"--output-fields={','.join(FIELDS)}"),
+        *("--quiet", "--no-pager", "--output=json"),
         f"--priority={priority}",
         # With "=": whatever the operator has given is a value, and never an option.
         *(f"--{name}" if value == "" and name in MAY_BE_ALONE else f"--{name}={value}" for name, value in given),
-        f"_SYSTEMD_UNIT={UNIT}",
+        f"_SYSTEMD_UNIT={OURS}",
         *(f"MESSAGE_ID={id_}" for id_ in MessageId),
+        "+",  # or
+        # One that was killed has said nothing. ExecStart: not of a command that runs before or after it.
+        *("_PID=1", f"UNIT={OURS}", "COMMAND=ExecStart", f"MESSAGE_ID={DIED}"),
     ]
 
 

@@ -17,7 +17,6 @@ from kdumphpd.cli.facts import INVOCATIONS, OURS
 from kdumphpd.cli.output import fail, note
 from kdumphpd.cli.svg import draw
 from kdumphpd.cli.timeline import Timeline, build
-from kdumphpd.runtime import STATE
 from kdumphpd.sysfs import boot_id
 
 # Routine checks too: an image that the operator has unloaded is found by one.
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace, root: Path) -> int:
         return exits.UNKNOWN
     now = _now(options, root, found)
     monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)  # as journald has it
-    timeline = build(found, now, monotonic=monotonic, watched=_watched(root))
+    timeline = build(found, now, monotonic=monotonic, runs=_runs(root))
     if timeline is None:
         fail("the journal has no entries of kdumphpd's for that time, as far as this user may read it")
         return exits.NOT_LOADED
@@ -69,15 +68,7 @@ def _now(options: argparse.Namespace, root: Path, found: list[Entry]) -> float |
     return time.time() if boot and found[-1].boot == boot else None
 
 
-def _watched(root: Path) -> float | None:
-    """None while the listener runs; else when it last wrote its state: seconds since the epoch, 0 where that is gone.
-
-    systemd makes a link for every unit that runs, and takes it away at the end of that. Whoever was killed may leave
-    the state.
-    """
-    try:
-        written = (root / STATE).lstat().st_mtime
-    except OSError:
-        return 0.0
+def _runs(root: Path) -> bool:
+    """Whether the listener does. systemd makes a link for every unit that runs, and takes it away at its end."""
     link = root / f"{INVOCATIONS}{OURS}"
-    return None if link.is_symlink() or not link.parent.is_dir() else written
+    return link.is_symlink() or not link.parent.is_dir()

@@ -58,7 +58,7 @@ class Timeline:
     end: float
     spans: Sequence[Span] = ()
     requests: Sequence[Entry] = ()
-    turns: Sequence[Entry] = ()  # starts and stops
+    turns: Sequence[Entry] = ()  # starts, stops and deaths
 
     def of(self, phase: Phase) -> list[Span]:
         return [span for span in self.spans if span.phase is phase]
@@ -85,9 +85,9 @@ class _Builder:
         self.since, self.phase, self.sentence = at, phase, sentence
 
     def watched(self, entry: Entry, last: Entry | None) -> None:
-        """The listener has started or stopped."""
+        """The listener has started, stopped or died."""
         if last is not None and entry.kind == "started":
-            # One that was killed has said nothing of its end: nobody vouches for what came after its last entry.
+            # Where the journal has no word of its end, nobody vouches for what came after its last entry.
             self.turn(last.when, Phase.UNWATCHED, entry.sentence)
         self.turn(entry.when, Phase.UNWATCHED, entry.sentence)
         self.deaf = False
@@ -128,13 +128,12 @@ class _Builder:
 
 
 def build(
-    entries: Iterable[Entry], now: float | None, *, monotonic: float = 0.0, watched: float | None = None
+    entries: Iterable[Entry], now: float | None, *, monotonic: float = 0.0, runs: bool = True
 ) -> Timeline | None:
     """The timeline of entries, in the journal's order; None of none.
 
     `now`: seconds since the epoch, where the last entry is of the running boot; None: nothing is known of what came
-    after it. `monotonic`: the same moment by the other clock; 0: not known. `watched`: where the listener does not
-    run any longer, when it last did; None: it runs.
+    after it. `monotonic`: the same moment by the other clock; 0: not known. `runs`: the listener does then.
     """
     builder, requests, turns = _Builder(), [], []
     first = last = None
@@ -146,7 +145,7 @@ def build(
             # The machine went down some time after its last entry.
             builder.turn(last.when, Phase.UNWATCHED, "another boot")
             builder.deaf = False
-        if entry.kind in ("started", "stopped"):
+        if entry.kind in ("started", "stopped", "died"):
             turns.append(entry)
             builder.watched(entry, last)
         elif entry.kind == "lost":
@@ -159,8 +158,8 @@ def build(
     if first is None or last is None:
         return None
     end = max(last.when, end_now or 0.0)
-    if watched is not None and now is not None and end_now is not None:
-        builder.turn(min(end, max(last.when, watched + end_now - now)), Phase.UNWATCHED, "kdumphpd does not run")
+    if not runs:
+        builder.turn(last.when, Phase.UNWATCHED, "kdumphpd does not run")
     if end > builder.since:
         builder.spans.append(Span(builder.since, end, builder.phase, builder.sentence))
     begin = min(first.when - first.elapsed, builder.spans[0].begin if builder.spans else end)

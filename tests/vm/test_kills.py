@@ -5,6 +5,7 @@ On a kernel that never updates an image, so that every DIMM is a reload.
 """
 
 import random
+import re
 
 import pytest
 
@@ -84,6 +85,9 @@ def test_killed_deaf(machine: Machine, result: Result) -> None:
     after = kdump.wait_handled(machine, kdump.NOTHING, events=8)
     assert after.started > before.started
     assert after.receive_buffer == before.receive_buffer
+    machine.run("journalctl --sync")
+    deaths = r" died +kdumphpd.service: Main process exited, code=killed, status=9/KILL$"
+    assert len(re.findall(deaths, machine.run("kdumphpctl history --boot").stdout, re.MULTILINE)) == 1
     assert kdump.inspect(machine)["verdict"]["state"] == "current"
     kdump.record(result, kdump.NOTHING, after, load="kdump-tools", verdict="current; nothing was lost")
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from kdumphpd.cli import exits, history, journalctl, output, plot
-from kdumphpd.cli.entries import DEBUG, KINDS, Entry, entries
+from kdumphpd.cli.entries import DEBUG, DIED, KINDS, Entry, entries
 from kdumphpd.cli.output import Json, render
 from kdumphpd.messages import MessageId
 
+T, STARTED = 1_764_000_000.5, MessageId.STARTED
 ASKED = {"since": None, "until": None, "boot": None, "lines": None}
 
 
@@ -63,7 +64,7 @@ def test_an_entry_has_what_the_journal_has() -> None:
 
 
 def test_every_kind_of_entry_has_its_word() -> None:
-    assert set(KINDS) == set(MessageId)
+    assert set(KINDS) == {*MessageId, DIED}
     assert max(map(len, KINDS.values())) < history.WORD
 
 
@@ -103,13 +104,33 @@ def test_nothing_of_the_journal_reaches_a_terminal_as_a_command() -> None:
     assert "owned" in text
 
 
-def test_only_entries_of_our_unit_are_asked_for(journal: Path) -> None:
-    """Any process may log with our MESSAGE_ID; the unit is journald's own word."""
+def test_only_entries_of_our_unit_and_systemds_of_its_death_are_asked_for(journal: Path) -> None:
+    """Any process may log with our MESSAGE_ID; the unit and the PID are journald's own words."""
     list(journalctl.read(output.options(**ASKED), "info"))
     called = (journal.parent / "called").read_text().splitlines()
-    assert [word for word in called if word.startswith("_")] == ["_SYSTEMD_UNIT=kdumphpd.service"]
-    assert [word for word in called if word.startswith("MESSAGE_ID=")] == [f"MESSAGE_ID={id_}" for id_ in MessageId]
     assert "--priority=info" in called
+    matches = called[called.index("_SYSTEMD_UNIT=kdumphpd.service") + 1 :]
+    assert matches[: len(MessageId)] == [f"MESSAGE_ID={id_}" for id_ in MessageId]
+    death = ["_PID=1", "UNIT=kdumphpd.service", "COMMAND=ExecStart", f"MESSAGE_ID={DIED}"]
+    assert matches[len(MessageId) :] == ["+", *death]
+
+
+def test_a_listener_that_was_killed_is_in_the_history_and_not_watched_from_then_on(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "kdumphpd.service: Main process exited, code=killed, status=9/KILL"
+    # As systemd 252 has it.
+    died = {"MESSAGE": said, "PRIORITY": "4", "EXIT_CODE": "killed", "EXIT_STATUS": "9", "COMMAND": "ExecStart"}
+    systemds = {name: value for name, value in json.loads(raw(when=T + 3000)).items() if "KDUMPHPD" not in name}
+    journal.write_bytes(
+        raw(when=T) + json.dumps({**systemds, **died, "MESSAGE_ID": DIED}).encode() + b"\n" + raw(T + 3600, STARTED)
+    )
+    history.run(output.options(**ASKED), Path("/"))
+    assert f"died        {said}" in capsys.readouterr().out
+    plot.run(output.options(**ASKED, json=Json.SHORT), Path("/"))
+    *_, watched, unwatched = json.loads(capsys.readouterr().out)["spans"]
+    assert (watched["phase"], watched["begin"], watched["end"]) == ("protected", T, T + 3000)
+    assert (unwatched["phase"], unwatched["begin"], unwatched["end"]) == ("not watched", T + 3000, T + 3600)
 
 
 def test_what_is_asked_for_is_journalctls_business(journal: Path) -> None:

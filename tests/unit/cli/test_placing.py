@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A picture is right whatever the clock was set to, and whatever ended the listener."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from kdumphpd.cli.entries import Entry
-from kdumphpd.cli.plot import _watched
+from kdumphpd.cli.plot import _runs
 from kdumphpd.cli.summary import notable
 from kdumphpd.cli.svg import draw
 from kdumphpd.cli.timeline import build
@@ -39,20 +38,32 @@ def test_without_uevents_a_right_image_is_stale_until_the_next_answer_after_them
 
 
 def test_nobody_watches_after_a_listener_that_was_killed() -> None:
-    timeline = build([STARTED, CHECKED], T + 100, watched=T + 40)
-    assert timeline is not None
-    assert phases(timeline) == [("not watched", 1.0), ("protected", 39.0), ("not watched", 60.0)]
+    died = Entry(T + 40, "a", "died", 4, "kdumphpd.service: Main process exited, code=killed, status=9/KILL")
+    assert phases(built(STARTED, CHECKED, died, now=T + 100)) == [
+        ("not watched", 1.0),
+        ("protected", 39.0),
+        ("not watched", 60.0),
+    ]
+    again = [replace(STARTED, when=T + 1000), replace(CHECKED, when=T + 1001)]
+    assert phases(built(STARTED, CHECKED, RELOADED, replace(died, when=T + 995), *again))[-2:] == [
+        ("protected", 895.0),
+        ("not watched", 6.0),
+    ]
+
+
+def test_where_systemds_word_is_missing_nobody_vouches_for_what_came_after_the_last_entry() -> None:
     again = [replace(STARTED, when=T + 1000), replace(CHECKED, when=T + 1001)]
     assert phases(built(STARTED, CHECKED, RELOADED, *again))[-1] == ("not watched", 901.0)
+    timeline = build([STARTED, CHECKED], T + 100, runs=False)
+    assert timeline is not None
+    assert phases(timeline) == [("not watched", 1.0), ("not watched", 99.0)]
 
 
 def test_a_listener_runs_while_systemd_has_a_link_for_it(tmp_path: Path) -> None:
-    assert _watched(tmp_path) == 0.0
-    put(tmp_path, {"run/kdumphpd/state.json": "{}", "run/systemd/units/x": ""})
-    os.utime(tmp_path / "run/kdumphpd/state.json", (T, T))
-    assert _watched(tmp_path) == T
+    put(tmp_path, {"run/systemd/units/x": ""})
+    assert not _runs(tmp_path)
     (tmp_path / "run/systemd/units/invocation:kdumphpd.service").symlink_to("0")
-    assert _watched(tmp_path) is None
+    assert _runs(tmp_path)
 
 
 def at(monotonic: float, entry: Entry, off: float = 0.0, boot: str = "a") -> Entry:
