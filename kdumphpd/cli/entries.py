@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kdumphpd.cli.words import YEAR_10000
 from kdumphpd.messages import MessageId
 
 DIED = "98e322203f7a4ed290d09fe03c09fe15"  # sd-messages.h, SD_MESSAGE_UNIT_PROCESS_EXIT
 
 DEBUG = 7
 LONGEST = 1e9  # seconds; more than thirty years are no duration of ours
-YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
 
 # One word for what an entry tells; those of a request's outcome are in WORDS.
 KINDS: Mapping[str, str] = {

@@ -7,13 +7,13 @@ Exit status: 0 the journal was read; 4 it can't be.
 import argparse
 import dataclasses
 import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kdumphpd.cli import exits, journalctl
-from kdumphpd.cli.entries import YEAR_10000, Entry
+from kdumphpd.cli.entries import Entry
 from kdumphpd.cli.output import Coloured, Line, Row, Tone, fail, field, note, show, wants_json
+from kdumphpd.cli.words import moment
 
 TONES = {
     "updated": Tone.GOOD,
@@ -68,11 +68,4 @@ def lines(found: Iterable[Entry]) -> Iterator[Line]:
 def line(when: float, word: str, tone: Tone | None, sentence: str) -> Row:
     """Time, a word, and the sentence."""
     padded = f"{word:<{WORD}}"
-    return field(stamp(when), Coloured(padded, tone) if tone else padded, sentence, width=TIME)
-
-
-def stamp(when: float) -> str:
-    """Local time to the second. What a daemon wrote may be no moment at all."""
-    if not 0 < when < YEAR_10000:
-        return "an unknown time"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+    return field(moment(when), Coloured(padded, tone) if tone else padded, sentence, width=TIME)

@@ -8,7 +8,6 @@ read.
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from kdumphpd.cli import facts
 from kdumphpd.cli.facts import Facts
 from kdumphpd.cli.health import Health, Protection, judge
 from kdumphpd.cli.output import Coloured, Line, Tone, field, show
+from kdumphpd.cli.words import count, moment
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.state import State
 
@@ -26,8 +26,6 @@ MEANING = {
     Protection.IN_PART: ": an image is loaded, but a dump may miss something or fail",
     Protection.NO: ": a panic leaves no dump",
 }
-
-YEAR_10000 = 253_402_300_800 - 86_400  # seconds since the epoch; a day less, for every time zone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,13 +66,13 @@ def lines(found: Facts, health: Health) -> Iterable[Line]:
         yield field("what to do", health.hint)
     listener = found.listener
     if listener and listener.loaded == found.loaded and listener.since:
-        yield field("since", when(listener.since))
+        yield field("since", _when(listener.since))
     yield from _image(found)
     if listener is None:
         yield field("kdumphpd", found.absence)
         return
     says = "" if health.why else f": {listener.status}"
-    yield field("kdumphpd", f"running since {when(listener.started)}{says}")
+    yield field("kdumphpd", f"running since {_when(listener.started)}{says}")
     yield from _open(listener, health.why)
     yield from _done(listener)
 
@@ -122,7 +120,7 @@ def _open(listener: State, said: str) -> Iterable[Line]:
     if listener.pending:
         yield field("pending", "a reload has begun and not ended with an image")
     if listener.deferred_until:
-        yield field("deferred", f"a reload, until {when(listener.deferred_until)}")
+        yield field("deferred", f"a reload, until {_when(listener.deferred_until)}")
     if listener.burst:
         yield field("burst", "uevents have arrived that are not handled yet")
     if listener.asking:
@@ -137,25 +135,18 @@ def _done(listener: State) -> Iterable[Line]:
     """The last of everything, and totals since the listener's start. What has failed stands above."""
     if check := listener.last_check:
         detail = "" if listener.failure and check.detail == listener.failure else check.detail
-        yield field("last check", f"{when(check.when)}: {check.outcome}{f' ({detail})' if detail else ''}")
+        yield field("last check", f"{_when(check.when)}: {check.outcome}{f' ({detail})' if detail else ''}")
     if burst := listener.last_burst:
         stale = f" (stale for {burst.stale:.1f} s)" if burst.stale else ""
         failure = f": {listener.failure}"
         sentence = burst.sentence.replace(failure, " (see above)") if listener.failure else burst.sentence
-        yield field("last burst", f"{when(burst.ended)}: {sentence}{stale}")
-    synthetic, overflows = listener.synthetic, _count(listener.overflows, "overflow")
-    yield field("totals", f"{_count(listener.events, 'uevent')} ({synthetic} synthetic besides, {overflows})")
-    handled, answered = _count(listener.bursts, "burst"), _count(listener.checks, "request")
+        yield field("last burst", f"{_when(burst.ended)}: {sentence}{stale}")
+    synthetic, overflows = listener.synthetic, count(listener.overflows, "overflow")
+    yield field("totals", f"{count(listener.events, 'uevent')} ({synthetic} synthetic besides, {overflows})")
+    handled, answered = count(listener.bursts, "burst"), count(listener.checks, "request")
     yield field("", f"{handled} handled, {answered} answered, {listener.failures} failed")
-    yield field("", f"{_count(listener.reloads, 'reload')}, unprotected for {listener.unprotected:.1f} s in all")
+    yield field("", f"{count(listener.reloads, 'reload')}, unprotected for {listener.unprotected:.1f} s in all")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def when(seconds: float) -> str:
-    """Local time. What the listener wrote may be no moment at all."""
-    if not 0 < seconds < YEAR_10000:
-        return "an unknown time"
-    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+def _when(seconds: float) -> str:
+    return moment(seconds, zone="%z")

@@ -3,8 +3,8 @@
 
 import math
 
-from kdumphpd.cli.history import stamp
 from kdumphpd.cli.timeline import Phase, Span, Timeline
+from kdumphpd.cli.words import count, moment
 
 NOTABLE = 10  # lines
 LONGEST = 122  # characters of a sentence
@@ -21,10 +21,6 @@ def duration(seconds: float) -> str:
             value = seconds / size
             return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2f} s"
-
-
-def moment(when: float) -> str:
-    return stamp(when)
 
 
 def summary(timeline: Timeline) -> list[str]:
@@ -46,13 +42,13 @@ def summary(timeline: Timeline) -> list[str]:
         "in need of nothing": sum(entry.kind in ("current", "not loaded") for entry in bursts),
     }
     rest = len(bursts) - sum(kinds.values())
-    told = [f"{count} {what}" for what, count in {**kinds, "otherwise": rest}.items() if count]
-    done = f"{_count(len(bursts), 'burst')} of {_count(events, 'uevent')}{': ' if told else ''}{', '.join(told)}"
+    told = [f"{number} {what}" for what, number in {**kinds, "otherwise": rest}.items() if number]
+    done = f"{count(len(bursts), 'burst')} of {count(events, 'uevent')}{': ' if told else ''}{', '.join(told)}"
     loads = [entry for entry in requests if entry.method]
     failed = sum(entry.kind == "failed" for entry in requests)
     return [
         "; ".join(parts),
-        f"{done}; {_count(len(loads), 'reload')} in all{f', {failed} failed' if failed else ''}",
+        f"{done}; {count(len(loads), 'reload')} in all{f', {failed} failed' if failed else ''}",
     ]
 
 
@@ -94,7 +90,3 @@ def _percent(share: float) -> str:
         return "100 %"
     digits = next((digits for digits in range(1, 6) if (1 - share) * 100 >= 10**-digits), 6)
     return f"{math.floor(share * 100 * 10**digits) / 10**digits:.{digits}f} %"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -13,8 +13,9 @@ from html import escape
 from kdumphpd.cli.axis import ticks
 from kdumphpd.cli.entries import Entry
 from kdumphpd.cli.output import plain
-from kdumphpd.cli.summary import describe, duration, moment, notable, summary
+from kdumphpd.cli.summary import describe, duration, notable, summary
 from kdumphpd.cli.timeline import Phase, Timeline
+from kdumphpd.cli.words import moment
 
 WIDTH, LEFT, RIGHT = 1200, 112, 24  # units: pixels at 100 %
 INNER = WIDTH - LEFT - RIGHT

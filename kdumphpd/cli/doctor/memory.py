@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.cli.words import count
 from kdumphpd.image.errors import ImageError
 from kdumphpd.image.iomem import read_iomem
 
@@ -60,13 +61,12 @@ def _ranges(probe: Probe) -> Finding:
         path = CONFIG.format(probe.release)
         return skipped(name, f"/{path} does not tell how many memory ranges an image has room for")
     try:
-        count = len(read_iomem(probe.root).ram)
+        ranges = len(read_iomem(probe.root).ram)
     except (OSError, ImageError):
         return skipped(name, "how many memory ranges there are is for root to see", "run it as root")
-    ranges = f"{count} memory range{'s' * (count != 1)}"
-    text = f"{ranges}, and an image has room for {most} (CONFIG_CRASH_MAX_MEMORY_RANGES)"
-    if count > most:
+    text = f"{count(ranges, 'memory range')}, and an image has room for {most} (CONFIG_CRASH_MAX_MEMORY_RANGES)"
+    if ranges > most:
         return failure(name, text, "the kernel leaves out what is more", "online memory in larger pieces")
-    if count > NEAR * most:
+    if ranges > NEAR * most:
         return warning(name, text, "the kernel will leave out what is more", "online memory in larger pieces")
     return ok(name, text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
+from kdumphpd.cli.words import count
 
 NAME = "SELinux"
 ENFORCE = "sys/fs/selinux/enforce"
@@ -39,10 +40,10 @@ def check(probe: Probe) -> Iterable[Finding]:
             "this boot",
         )
         return
-    count = f"{len(found)} denial{'s' * (len(found) != 1)}{' or more' * (len(found) >= MOST)}"
+    denials = f"{count(len(found), 'denial')}{' or more' * (len(found) >= MOST)}"
     yield warning(
         NAME,
-        f"{count} in this boot, the last one: {found[0][:200]}",
+        f"{denials} in this boot, the last one: {found[0][:200]}",
         "a load or a recording may have failed for it" if mode == "1" else "in enforcing mode a load might fail",
         LOOK,
     )
