@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kdumphpctl: what an operator asks kdumphpd. One module a verb, each with `add_arguments` and `run`.
+"""kdumphpctl: what an operator asks kdumphpd. One module a verb, with `run`, and `add_arguments` for what is its own.
 
 A verb's module says in the first line of its docstring what it shows, and its exit statuses in the rest. The options
 of all verbs, and how an answer is printed, are in output.py. They may stand before the verb or after it.
@@ -84,9 +84,8 @@ def _answer(words: Sequence[str]) -> int:
 
 def _run(words: Sequence[str]) -> int:
     # One verb is asked for; what the others stand on takes longer to import than the work of this one.
-    modules = {
-        verb: import_module(f"{__name__}.{verb}") for verb in VERBS if words[:1] == [verb] or words[0] not in VERBS
-    }
+    asked = words[:1] if words[0] in VERBS else VERBS
+    modules = {verb: import_module(f"{__name__}.{verb}") for verb in asked}
     common = _Parser(add_help=False)
     output.add_arguments(common)
     parser = _Parser(
@@ -101,17 +100,17 @@ def _run(words: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module in modules.items():
         summary, _, rest = (module.__doc__ or "").strip().partition("\n")
-        module.add_arguments(
-            verbs.add_parser(
-                name,
-                help=summary,
-                description=summary,
-                epilog=rest.strip(),
-                formatter_class=_Formatter,
-                parents=[common],
-                allow_abbrev=False,
-            )
+        of_verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=rest.strip(),
+            formatter_class=_Formatter,
+            parents=[common],
+            allow_abbrev=False,
         )
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(of_verb)
     options = parser.parse_args(words)
     return int(modules[options.verb].run(options, Path("/")))
 

@@ -55,10 +55,6 @@ class Consequence:
     goes_wrong: bool = False  # the image is out of date from then on
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)

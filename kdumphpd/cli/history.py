@@ -37,8 +37,7 @@ WORD = len("unprotected ")
 PRIORITY = "info"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    journalctl.add_arguments(parser)
+add_arguments = journalctl.add_arguments
 
 
 def run(options: argparse.Namespace, root: Path) -> int:

@@ -9,15 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kdumphpd.cli.output import Row, field, show
-from kdumphpd.cli.verify import EXIT, add_arguments, word
+from kdumphpd.cli.verify import EXIT, word
 from kdumphpd.ids import IdSet
 from kdumphpd.image.examine import examine
 from kdumphpd.image.fdt import Fdt
 from kdumphpd.image.ranges import format_size
 from kdumphpd.image.reader import Image
 from kdumphpd.runtime import LAYOUT
-
-__all__ = ["add_arguments", "run"]
 
 
 def run(options: argparse.Namespace, root: Path) -> int:

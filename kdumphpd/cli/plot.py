@@ -23,8 +23,7 @@ from kdumphpd.sysfs import boot_id
 PRIORITY = "debug"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    journalctl.add_arguments(parser)
+add_arguments = journalctl.add_arguments
 
 
 def run(options: argparse.Namespace, root: Path) -> int:

@@ -28,10 +28,6 @@ MEANING = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)

@@ -24,10 +24,6 @@ EXIT = {
 TONES = {exits.ARMED: Tone.GOOD, exits.UNKNOWN: Tone.DOUBTFUL}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def word(state: ImageState) -> Coloured:
     """A verdict's state in its colour."""
     return Coloured(state.replace("_", " "), TONES.get(EXIT[state], Tone.BAD))

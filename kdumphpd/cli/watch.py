@@ -47,10 +47,6 @@ class Seen:
     burst: float = 0.0  # when the last burst ended
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def run(options: argparse.Namespace, root: Path) -> int:
     last: Seen | None = None
     mark: object = ""

@@ -64,10 +64,6 @@ TONES = {Level.OK: Tone.GOOD, Level.FAILURE: Tone.BAD}
 LEVEL, NAME = 9, 15  # columns
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
 def run(options: argparse.Namespace, root: Path) -> int:
     units = ask_systemd((OURS, helper.UNIT, *LOADERS))
     machine = os.uname()
