@@ -111,7 +111,7 @@ def show(options: argparse.Namespace, content: Mapping[str, Any], lines: Iterabl
     if options.quiet:
         return
     if wants_json(options):
-        write(as_json(options, content))
+        write(as_json(options.json, content))
         return
     text = "\n".join(render(lines, colour=colourful(sys.stdout), width=width_of(sys.stdout)))
     if sys.stdout.isatty() and not options.no_pager:
@@ -165,9 +165,8 @@ def tell(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
         print(text, file=stream or sys.stderr, end=end, flush=True)
 
 
-def as_json(options: argparse.Namespace, content: Mapping[str, Any]) -> str:
+def as_json(mode: Json, content: Mapping[str, Any]) -> str:
     """One JSON object, the version of its schema first, in ASCII. Raises ValueError for NaN, which JSON lacks."""
-    mode = options.json
     if mode is Json.AUTO:
         mode = Json.PRETTY if sys.stdout.isatty() else Json.SHORT
     if mode is Json.PRETTY:
@@ -183,11 +182,11 @@ def render(lines: Iterable[Line], *, colour: bool = False, width: int | None = N
 def _render(line: Line, *, colour: bool, width: int | None) -> list[str]:
     if not isinstance(line, Row):
         return [_paint(line, colour=colour)]
-    text = plain(line.label if isinstance(line.label, str) else line.label.text)
-    label = f"{text:<{line.width}}"
-    whole = label + "".join(part if isinstance(part, str) else part.text for part in map(_harmless, line.parts))
-    margin = label.removeprefix(text)
-    painted = _paint(line.label, colour=colour) + margin + "".join(_paint(part, colour=colour) for part in line.parts)
+    margin = " " * (line.width - len(_paint(line.label, colour=False)))
+    whole, painted = (
+        "".join(_paint(part, colour=colours) for part in (line.label, margin, *line.parts))
+        for colours in (False, colour)
+    )
     if line.whole or width is None or len(whole) <= width:
         return [painted.rstrip()]
     from textwrap import wrap
@@ -204,10 +203,6 @@ def _render(line: Line, *, colour: bool, width: int | None) -> list[str]:
         if colour and isinstance(part, Coloured):
             rows[0] = rows[0].replace(plain(part.text), _paint(part, colour=True), 1)
     return rows
-
-
-def _harmless(part: Text) -> Text:
-    return plain(part) if isinstance(part, str) else Coloured(plain(part.text), part.tone)
 
 
 def _paint(part: Text, *, colour: bool) -> str:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, root: Path) -> int:
     if options.quiet:
         return exits.ARMED
     if output.wants_json(options):
-        output.write(output.as_json(options, content(timeline)))
+        output.write(output.as_json(options.json, content(timeline)))
         return exits.ARMED
     if sys.stdout.isatty():
         note(options, "this is a picture: kdumphpctl plot > kdump.svg")

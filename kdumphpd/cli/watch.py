@@ -107,7 +107,7 @@ def _say(options: argparse.Namespace, seen: Seen) -> bool:
         # A line an object, on a terminal too: no text has an end here that a program could wait for.
         mode = Json.SHORT if options.json is Json.AUTO else options.json
         content = {"when": seen.when, "condition": seen.condition, "sentence": seen.sentence}
-        return output.write(output.as_json(output.options(json=mode), content))
+        return output.write(output.as_json(mode, content))
     row = line(seen.when, seen.condition, TONES.get(seen.condition), seen.sentence)
     colour, width = output.colourful(sys.stdout), output.width_of(sys.stdout)
     return all(map(output.write, output.render([row], colour=colour, width=width)))

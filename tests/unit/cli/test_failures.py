@@ -188,7 +188,7 @@ def test_a_record_with_what_is_no_number_is_none(number: str, tmp_path: Path) ->
 def test_no_json_has_a_number_that_is_none(mode: Json) -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="JSON"):
-            output.as_json(output.options(json=mode), {"a": value})
+            output.as_json(mode, {"a": value})
 
 
 def test_watch_is_a_line_an_object_on_a_terminal_too(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def every_command(probe: Probe) -> str:
     for name, lines in parts:
         text += f"$ kdumphpctl {name} | cat\n" + "\n".join(render(lines)) + "\n\n"
         text += f"$ kdumphpctl {name}   # 80 columns\n" + "\n".join(render(lines, width=80)) + "\n\n"
-    pretty = as_json(options(json=Json.PRETTY), status.content(found, health))
+    pretty = as_json(Json.PRETTY, status.content(found, health))
     text += f"$ kdumphpctl status --json=pretty\n{pretty}\n[{health.exit}]\n"
     return text.replace(str(probe.root), "")
 
