@@ -72,7 +72,7 @@ def _answer(words: Sequence[str]) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
         raise
-    except output.OutputError as error:
+    except output.NoAnswerError as error:
         output.fail(str(error))
         status = exits.of_failure(verb)
     except Exception as error:  # the one place for what nobody has foreseen
@@ -118,7 +118,7 @@ def _run(words: Sequence[str]) -> int:
 def _unknown(words: Sequence[str], text: str) -> int:
     """The exit status where there is no answer. A plugin's own line says so too: some programs read nothing else."""
     if words[0] == exits.CHECK and not any(word.startswith(("-j", "--json", "-q", "--quiet")) for word in words):
-        with contextlib.suppress(output.OutputError):
+        with contextlib.suppress(output.NoAnswerError):
             output.write(f"KDUMP UNKNOWN - {output.plain(text).replace('|', '/')}")
     return exits.of_failure(words[0])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdumphpd.cli import exits, journalctl
 from kdumphpd.cli.entries import Entry
-from kdumphpd.cli.output import Coloured, Line, Row, Tone, fail, field, note, show, wants_json
+from kdumphpd.cli.output import Coloured, Line, Row, Tone, field, note, show, wants_json
 from kdumphpd.cli.words import moment
 
 TONES = {
@@ -41,11 +41,7 @@ add_arguments = journalctl.add_arguments
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    try:
-        found = list(journalctl.read(options, PRIORITY))
-    except journalctl.JournalError as error:
-        fail(str(error))
-        return exits.UNKNOWN
+    found = journalctl.read(options, PRIORITY)
     if not found:
         hint = "" if os.geteuid() == 0 else "; root, and members of systemd-journal and adm, may read all of it"
         note(options, f"no entries of kdumphpd's{hint}")

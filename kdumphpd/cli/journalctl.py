@@ -4,18 +4,14 @@
 import argparse
 import os
 import subprocess
-from collections.abc import Iterator
 
 from kdumphpd.cli.entries import DIED, Entry, entries
 from kdumphpd.cli.facts import OURS
+from kdumphpd.cli.output import NoAnswerError
 from kdumphpd.messages import MessageId
 
 MAY_BE_ALONE = ("boot", "lines")  # options that journalctl takes without a value
 MAX_SAID = 1000  # characters of what journalctl complains of
-
-
-class JournalError(Exception):
-    """journalctl gave no entries; the message has what it said."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,17 +53,18 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
     ]
 
 
-def read(options: argparse.Namespace, priority: str) -> Iterator[Entry]:
-    """The entries that were asked for, the oldest first. Raises JournalError."""
+def read(options: argparse.Namespace, priority: str) -> list[Entry]:
+    """The entries that were asked for, the oldest first. Raises NoAnswerError."""
     try:
         # In memory: a pipe might fill while the other one is read, and no folder for temporary files be writable.
         with os.fdopen(os.memfd_create("journalctl"), "w+b") as said:
             process = subprocess.Popen(command(options, priority), stdout=subprocess.PIPE, stderr=said)
             with process:
-                yield from entries(process.stdout or ())
+                found = list(entries(process.stdout or ()))
             said.seek(0)
             words = said.read(MAX_SAID).decode("utf-8", "replace").strip()
     except OSError as error:
-        raise JournalError(f"cannot run journalctl: {error.strerror}") from error
+        raise NoAnswerError(f"cannot run journalctl: {error.strerror}") from error
     if process.returncode:
-        raise JournalError(f"journalctl failed: {words or f'exit status {process.returncode}'}")
+        raise NoAnswerError(f"journalctl failed: {words or f'exit status {process.returncode}'}")
+    return found

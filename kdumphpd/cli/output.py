@@ -22,8 +22,8 @@ LABEL = 14  # columns of a label, the space after it included
 NARROWEST = 40  # columns; a terminal that is narrower breaks lines by itself
 
 
-class OutputError(Exception):
-    """The answer can't be written; the message says why."""
+class NoAnswerError(Exception):
+    """There is none, or none that can be written; the message says why."""
 
 
 class Json(StrEnum):
@@ -123,7 +123,7 @@ def show(options: argparse.Namespace, content: Mapping[str, Any], lines: Iterabl
 
 
 def write(text: str, end: str = "\n") -> bool:
-    """Print a part of the answer, at once; False where whoever read it has gone away. Raises OutputError.
+    """Print a part of the answer, at once; False where whoever read it has gone away. Raises NoAnswerError.
 
     That is no error of ours, and the exit status is what it would have been.
     """
@@ -134,7 +134,7 @@ def write(text: str, end: str = "\n") -> bool:
         return False
     except OSError as error:
         _discard()
-        raise OutputError(f"cannot write the answer: {error.strerror}") from error
+        raise NoAnswerError(f"cannot write the answer: {error.strerror}") from error
     return True
 
 

@@ -27,11 +27,7 @@ add_arguments = journalctl.add_arguments
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
-    try:
-        found = list(journalctl.read(options, PRIORITY))
-    except journalctl.JournalError as error:
-        fail(str(error))
-        return exits.UNKNOWN
+    found = journalctl.read(options, PRIORITY)
     now = _now(options, root, found)
     monotonic = time.clock_gettime(time.CLOCK_MONOTONIC)  # as journald has it
     timeline = build(found, now, monotonic=monotonic, runs=_runs(root))
