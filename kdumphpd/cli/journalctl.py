@@ -5,12 +5,12 @@ import argparse
 import os
 import subprocess
 
+from kdumphpd.cli.arguments import OPTIONAL
 from kdumphpd.cli.entries import DIED, Entry, entries
 from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.output import NoAnswerError
 from kdumphpd.messages import MessageId
 
-MAY_BE_ALONE = ("boot", "lines")  # options that journalctl takes without a value
 MAX_SAID = 1000  # characters of what journalctl complains of
 
 
@@ -44,7 +44,7 @@ def command(options: argparse.Namespace, priority: str) -> list[str]:
         *("--quiet", "--no-pager", "--output=json"),
         f"--priority={priority}",
         # With "=": whatever the operator has given is a value, and never an option.
-        *(f"--{name}" if value == "" and name in MAY_BE_ALONE else f"--{name}={value}" for name, value in given),
+        *(f"--{name}" if value == "" and name in OPTIONAL.values() else f"--{name}={value}" for name, value in given),
         f"_SYSTEMD_UNIT={OURS}",
         *(f"MESSAGE_ID={id_}" for id_ in MessageId),
         "+",  # or

@@ -32,25 +32,21 @@ class Steps:
         self._quiet = bool(options.quiet)
         self._live = self._stream.isatty()
         self._clock = clock
-        self._start = clock()
+        self._start = self._began = clock()
         self._line = ""
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self._start
 
     def begin(self, step: str) -> None:
         self.end()
-        began = self.seconds
-        self.done.append({"step": step, "at": round(began, 3)})
-        self._line = f"[{began:6.1f} s] {plain(step)}"
+        self._began = self._clock()
+        at = self._began - self._start
+        self.done.append({"step": step, "at": round(at, 3)})
+        self._line = f"[{at:6.1f} s] {plain(step)}"
         self._print(self._line, end="" if self._live else "\n")
 
     def tick(self) -> None:
         """On a terminal, say how long the step has taken so far."""
         if self._live and self._line:
-            at = self.done[-1]["at"]
-            self._print(f"\r{self._line} ({self.seconds - float(str(at)):.0f} s)", end="")
+            self._print(f"\r{self._line} ({self._clock() - self._began:.0f} s)", end="")
 
     def end(self) -> None:
         """The step is over."""
