@@ -27,7 +27,7 @@ LOADERS = (KDUMP_TOOLS, "kdump.service", *sorted(EARLIER))
 
 INVOCATIONS = "run/systemd/units/invocation:"
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "NRestarts", "ActiveExitTimestampMonotonic")
+PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NRestarts", "ActiveExitTimestampMonotonic")
 LIMIT = 10.0  # seconds, for a systemd that is busy
 
 Units = Mapping[str, Mapping[str, str]]

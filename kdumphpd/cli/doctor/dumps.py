@@ -17,7 +17,7 @@ FOLDER = "var/crash"
 # kdump-tools: 202611261530; kdump-utils: 127.0.0.1-2026-11-26-15:30:00; kdump: 2026-11-26-15:30.
 DATED = re.compile(r"\d{12}|.*\d{4}-\d\d-\d\d-\d\d:\d\d(:\d\d)?")
 WHOLE = ("dump.*", "vmcore", "vmcore.*")
-PARTIAL = ("dump-incomplete*", "*-incomplete", "vmcore-incomplete")
+PARTIAL = ("dump-incomplete*", "*-incomplete")
 
 MEANS = "unless dumps are saved elsewhere, nobody has seen one of this machine yet"
 TEST = "on a machine that may go down, as root: echo c > /proc/sysrq-trigger"

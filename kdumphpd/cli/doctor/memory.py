@@ -50,23 +50,22 @@ def limit(probe: Probe) -> int | None:
 
 
 def _ranges(probe: Probe) -> Finding:
-    name = NAME
     if not any(probe.facts.updates.values()):
-        return ok(name, "this kernel updates no image, so there is no room to run out of")
+        return ok(NAME, "this kernel updates no image, so there is no room to run out of")
     try:
         most = limit(probe)
     except PermissionError:
-        return skipped(name, "how many memory ranges an image has room for is for root to see", "run it as root")
+        return skipped(NAME, "how many memory ranges an image has room for is for root to see", "run it as root")
     if most is None:
         path = CONFIG.format(probe.release)
-        return skipped(name, f"/{path} does not tell how many memory ranges an image has room for")
+        return skipped(NAME, f"/{path} does not tell how many memory ranges an image has room for")
     try:
         ranges = len(read_iomem(probe.root).ram)
     except (OSError, ImageError):
-        return skipped(name, "how many memory ranges there are is for root to see", "run it as root")
+        return skipped(NAME, "how many memory ranges there are is for root to see", "run it as root")
     text = f"{count(ranges, 'memory range')}, and an image has room for {most} (CONFIG_CRASH_MAX_MEMORY_RANGES)"
     if ranges > most:
-        return failure(name, text, "the kernel leaves out what is more", "online memory in larger pieces")
+        return failure(NAME, text, "the kernel leaves out what is more", "online memory in larger pieces")
     if ranges > NEAR * most:
-        return warning(name, text, "the kernel will leave out what is more", "online memory in larger pieces")
-    return ok(name, text)
+        return warning(NAME, text, "the kernel will leave out what is more", "online memory in larger pieces")
+    return ok(NAME, text)

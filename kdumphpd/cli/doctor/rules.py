@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Does a udev rule of somebody else's reload the image beside kdumphpd?"""
 
-import contextlib
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
@@ -33,7 +31,7 @@ RELOAD = re.compile(r"kdump|kexec", re.IGNORECASE)
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    competing, unread = sorted(in_force(probe)), sorted(unreadable(probe))
+    competing, unread = _look(probe)
     if not competing and unread:
         yield skipped(NAME, f"what is in {', '.join(unread)} is for root to see", "run it as root")
     elif not competing:
@@ -67,28 +65,26 @@ def _fix(probe: Probe, competing: list[str]) -> str:
     return "; ".join([*dict.fromkeys(commands), "udevadm control --reload"])
 
 
-def in_force(probe: Probe) -> Iterable[str]:
-    """The paths of such rules that udev goes by, as far as they can be read."""
-    for path in _files(probe):
-        with contextlib.suppress(PermissionError):
-            masked = path.is_symlink() and OURS in str(path.readlink())
-            name = _name(probe, path)
-            if not masked and reloads_at_hotplug(probe.text(name.lstrip("/")) or ""):
-                yield name
-
-
-def unreadable(probe: Probe) -> Iterable[str]:
-    """The paths of rules, and of folders of them, that can't be read."""
+def _look(probe: Probe) -> tuple[list[str], list[str]]:
+    """The paths of such rules that udev goes by, and of the rules and folders of them that can't be read."""
+    competing, unread = [], []
+    seen: set[str] = set()
     for folder in FOLDERS:
         try:
-            probe.listed(folder)
+            found = [path for path in probe.listed(folder) if path.suffix == ".rules" and path.name not in seen]
         except PermissionError:
-            yield f"/{folder}"
-    for path in _files(probe):
-        try:
-            probe.text(_name(probe, path).lstrip("/"))
-        except PermissionError:
-            yield _name(probe, path)
+            unread.append(f"/{folder}")
+            continue
+        for path in found:
+            seen.add(path.name)
+            name = f"{folder}/{path.name}"
+            try:
+                masked = path.is_symlink() and OURS in str(path.readlink())
+                if not masked and reloads_at_hotplug(probe.text(name) or ""):
+                    competing.append(f"/{name}")
+            except PermissionError:
+                unread.append(f"/{name}")
+    return sorted(competing), sorted(unread)
 
 
 def reloads_at_hotplug(text: str) -> bool:
@@ -106,18 +102,3 @@ def _is_for_hotplug(line: str) -> bool:
         for patterns in [(text.lower() if "i" in prefix else text).split("|")]
     ]
     return any(chosen for _, chosen in keys) and all(chosen for operator, chosen in keys if operator == "==")
-
-
-def _files(probe: Probe) -> Iterable[Path]:
-    """The files of rules that udev goes by."""
-    seen: set[str] = set()
-    for folder in FOLDERS:
-        with contextlib.suppress(PermissionError):
-            for path in probe.listed(folder):
-                if path.suffix == ".rules" and path.name not in seen:
-                    seen.add(path.name)
-                    yield path
-
-
-def _name(probe: Probe, path: Path) -> str:
-    return f"/{path.relative_to(probe.root)}"
