@@ -6,34 +6,31 @@ from collections.abc import Iterable
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.config import Config
+from kdumphpd.config_file import ConfigError, load
 
 NAME = "configuration"
 
 
 def configured(probe: Probe) -> Config:
     """The configuration; the defaults where it can't be read or is in error, which is what this check says."""
-    from kdumphpd import config_file
-
     try:
-        return config_file.load(probe.root)
-    except config_file.ConfigError:
+        return load(probe.root)
+    except ConfigError:
         return Config()
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    from kdumphpd import config_file
-
     try:
-        config_file.load(probe.root)
-    except config_file.ConfigError as error:
-        if not probe.is_root and "ermission" in str(error):
+        load(probe.root)
+    except ConfigError as error:
+        if not probe.is_root and isinstance(error.__cause__, PermissionError):
             yield skipped(NAME, f"{error}", "run it as root")
-            return
-        yield failure(
-            NAME,
-            f"{error}",
-            "kdumphpd goes on with the last one of this boot that was right, or reloads nothing",
-            "kdumphpd --check-config, then systemctl reload kdumphpd",
-        )
+        else:
+            yield failure(
+                NAME,
+                f"{error}",
+                "kdumphpd goes on with the last one of this boot that was right, or reloads nothing",
+                "kdumphpd --check-config, then systemctl reload kdumphpd",
+            )
     else:
         yield ok(NAME, "kdumphpd.toml and its drop-ins are right")

@@ -107,6 +107,11 @@ def test_whatever_may_not_be_read_is_one_line_that_says_so(machine: Probe, path:
     assert len(findings) >= everything - 1
 
 
+def test_a_configuration_that_is_wrong_is_not_taken_for_one_that_may_not_be_read(machine: Probe) -> None:
+    put(machine.root, {"etc/kdumphpd.toml.d/permissions.toml": "[events]\nsettle_time = 0\n"})
+    assert one(settings.check, machine).level is Level.FAILURE
+
+
 @pytest.mark.parametrize(
     "error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), TimeoutError]
 )
