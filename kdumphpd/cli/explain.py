@@ -21,8 +21,6 @@ from kdumphpd.kernel.limits import read_limits
 
 LABEL = 16  # columns
 
-DOWN = "kdumphpd does not run"
-
 # Of these the capture kernel builds the elfcorehdr itself (image/verdict.py).
 SELF_DESCRIBING = ("s390x",)
 
@@ -76,14 +74,13 @@ def lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
 
 def explain(found: Facts, event: Event, machine: str, refusal: str = "") -> Consequence:
     """What follows from `event`. Pure; `machine` is uname's, `refusal` why the kernel loads no image any more."""
-    fadump = found.fadump is not None and found.fadump.enabled
     if not found.loaded:
-        then, because, unprotected = _without_an_image(found, refusal, fadump=fadump)
-    elif fadump:
+        then, because, unprotected = _without_an_image(found, refusal)
+    elif found.by_fadump:
         then, because, unprotected = _of_fadump(found, event)
     else:
         then, because, unprotected = _of_an_image(found, event, machine)
-    if unprotected and (obstacle := _obstacle(found, event, "" if fadump else refusal)):
+    if unprotected and (obstacle := _obstacle(found, event, "" if found.by_fadump else refusal)):
         then, because = obstacle
         return Consequence(event.name, then, because, unprotected=False, goes_wrong=True)
     return Consequence(event.name, then, because, unprotected)
@@ -102,14 +99,14 @@ def _obstacle(found: Facts, event: Event, refusal: str) -> tuple[str, str] | Non
     return None
 
 
-def _without_an_image(found: Facts, refusal: str, *, fadump: bool) -> tuple[str, str, bool]:
+def _without_an_image(found: Facts, refusal: str) -> tuple[str, str, bool]:
     if found.loaded is None:
         return "that can't be told", found.problem, False
     if not found.last_load or not found.last_load.pending:
-        if fadump:
+        if found.by_fadump:
             return "nothing", "fadump is not registered, and kdumphpd registers none that it did not take back", False
         return "nothing", "no image is loaded, and kdumphpd loads none that it did not take down", False
-    if refusal and not fadump:
+    if refusal and not found.by_fadump:
         return "nothing", f"kdumphpd has taken the image down and can't load another: {refusal}", False
     because = (
         "kdumphpd has taken the image down and is to load another, which will describe the machine as it is then"
@@ -123,15 +120,21 @@ def _of_fadump(found: Facts, event: Event) -> tuple[str, str, bool]:
     if found.fadump and found.fadump.hotplug_ready:
         return "nothing", "fadump's capture kernel finds the memory by itself (hotplug_ready)", False
     if found.listener is None:
-        return "the distribution's udev rule registers fadump again, if there is one and it works", DOWN, True
+        return _without_kdumphpd(found, "registers fadump again")
     return "kdumphpd registers fadump again", "this kernel's fadump does not follow memory (no hotplug_ready)", True
+
+
+def _without_kdumphpd(found: Facts, does: str) -> tuple[str, str, bool]:
+    if found.runs:
+        return "that can't be told", found.absence, False
+    return f"the distribution's udev rule {does}, if there is one and it works", "kdumphpd does not run", True
 
 
 def _of_an_image(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
     if machine in SELF_DESCRIBING:
         return "nothing", f"the capture kernel of {machine} describes the machine by itself", False
     if found.listener is None:
-        return "the distribution's udev rule reloads the image, if there is one and it works", DOWN, True
+        return _without_kdumphpd(found, "reloads the image")
     by_kernel = bool(found.last_load and found.last_load.kernel_updates and found.updates.get(event.subsystem))
     if by_kernel and event.subsystem is Subsystem.MEMORY and event.removed and machine == "x86_64":
         return (

@@ -60,6 +60,16 @@ class Facts:
     switched_off: bool = False  # kdump-tools.service is active whatever it does, and does nothing
 
     @property
+    def runs(self) -> bool:
+        """kdumphpd does, as far as is known; it may be that its state can't be read all the same."""
+        return self.listener is not None or (self.units or {}).get(OURS, {}).get("ActiveState") == "active"
+
+    @property
+    def by_fadump(self) -> bool:
+        """The firmware keeps the memory: there is no image of kexec's."""
+        return self.fadump is not None and self.fadump.enabled
+
+    @property
     def wishes(self) -> Units:
         """The units whose being active is the operator's wish for an image."""
         installed = {unit: properties for unit, properties in (self.units or {}).items() if unit in LOADERS}

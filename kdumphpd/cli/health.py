@@ -44,15 +44,11 @@ def judge(facts: Facts) -> Health:
 def _loaded(facts: Facts) -> Health:
     listener = facts.listener
     if listener is None:
-        runs = (facts.units or {}).get(OURS, {}).get("ActiveState") == "active"
-        return Health(
-            Protection.UNKNOWN,
-            exits.UNKNOWN,
-            "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date"
-            if not runs
-            else f"an image is loaded, but kdumphpd does not say how it is: {facts.absence}",
-            hint=(advice.restart if runs else advice.start)(facts.units, OURS),
-        )
+        if facts.runs:
+            why = f"an image is loaded, but kdumphpd does not say how it is: {facts.absence}"
+            return Health(Protection.UNKNOWN, exits.UNKNOWN, why, hint=advice.restart(facts.units, OURS))
+        why = "an image is loaded, but kdumphpd does not run, and so nobody keeps it up to date"
+        return Health(Protection.UNKNOWN, exits.UNKNOWN, why, hint=advice.start(facts.units, OURS))
     if not listener.healthy:
         return Health(Protection.IN_PART, exits.WRONG, listener.status, hint=_remedy(listener, facts.units))
     if not listener.checks:

@@ -32,17 +32,17 @@ REMEDIES = {
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    health, fadump = judge(probe.facts), probe.facts.fadump is not None and probe.facts.fadump.enabled
+    health = judge(probe.facts)
     if probe.facts.loaded is None:
         means = "whether a panic leaves a dump is not known"
         yield warning(NAME, "whether one is loaded can't be told", means, health.hint or "run it as root on the host")
         return
     if not probe.facts.loaded:
         level = warning if health.exit in (exits.NOT_LOADED, exits.UNKNOWN) else failure
-        found = "fadump is not registered" if fadump else "no image is loaded"
+        found = "fadump is not registered" if probe.facts.by_fadump else "no image is loaded"
         yield level(NAME, found, "a panic leaves no dump", health.hint or "kdumphpctl status")
         return
-    if fadump:
+    if probe.facts.by_fadump:
         yield ok(NAME, "fadump is registered")
         return
     if not probe.is_root:

@@ -17,7 +17,7 @@ def check(probe: Probe) -> Iterable[Finding]:
     for path in (DISABLED, LIMIT):
         probe.text(path)  # read_limits() takes what can't be read for no limit
     limits = read_limits(probe.root)
-    if probe.facts.fadump and probe.facts.fadump.enabled:
+    if probe.facts.by_fadump:
         yield ok(NAME, "fadump is registered without kexec, so what limits kexec does not matter")
     elif limits.refusal:
         yield failure(NAME, limits.refusal, "an image that goes out of date stays so", "reboot")

@@ -22,7 +22,7 @@ SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    if probe.facts.fadump and probe.facts.fadump.enabled:
+    if probe.facts.by_fadump:
         yield ok(NAME, "fadump is enabled: the firmware keeps the memory")
         return
     if not probe.facts.crashkernel:

@@ -36,7 +36,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         yield skipped(NAME, f"what is in {', '.join(unread)} is for root to see", "run it as root")
     elif not competing:
         yield ok(NAME, "none of somebody else's reloads the image at hotplug")
-    elif probe.facts.listener is None:
+    elif not probe.facts.runs:
         named = ", ".join(competing)
         yield ok(NAME, f"{named} reloads the image at hotplug, for kdumphpd does not run")
     else:

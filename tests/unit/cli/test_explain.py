@@ -9,8 +9,10 @@ import pytest
 
 from kdumphpd.cli import exits, explain, facts
 from kdumphpd.cli.explain import EVENTS, Consequence
+from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.output import Json, options
 from kdumphpd.kernel.fadump import Fadump
+from kdumphpd.runtime import STATE
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import put
 
@@ -69,14 +71,24 @@ def test_fadump_is_registered_again_by_whoever_runs_and_only_where_it_is_registe
     assert said["memory added"].then == "kdumphpd registers fadump again"
     assert said["CPU added"].then == "nothing"
     assert consequences(found, REFUSAL) == said  # kexec has no part in it
-    down = consequences(dataclasses.replace(found, listener=None))
-    assert "kdumphpd registers" not in down["memory added"].then
-    assert down["memory added"].because == "kdumphpd does not run"
+    down = dataclasses.replace(found, listener=None, units=None)
+    assert "kdumphpd registers" not in consequences(down)["memory added"].then
+    assert consequences(down)["memory added"].because == "kdumphpd does not run"
     gone = consequences(with_fadump(found, registered=False))
     assert {said.then for said in gone.values()} == {"nothing"}
     assert "not registered" in gone["memory added"].because
-    ready = consequences(with_fadump(dataclasses.replace(found, listener=None), registered=True, hotplug_ready=True))
+    ready = consequences(with_fadump(down, registered=True, hotplug_ready=True))
     assert {said.then for said in ready.values()} == {"nothing"}
+
+
+def test_a_kdumphpd_that_does_not_say_how_it_is_is_not_taken_for_one_that_does_not_run(tmp_path: Path) -> None:
+    units = {**STATES["armed"](tmp_path), OURS: {"ActiveState": "active"}}
+    put(tmp_path, {STATE: '{"version": 9}'})
+    found = facts.read(tmp_path, units)
+    for seen_as in (found, with_fadump(found, registered=True)):
+        said = consequences(seen_as)["memory added"]
+        assert said.then == "that can't be told"
+        assert "is not a state of this kdumphpd" in said.because
 
 
 def test_what_cannot_be_told_is_not_taken_for_no_image(tmp_path: Path) -> None:
