@@ -6,14 +6,11 @@ Every user may read all of it, and reading it takes no lock of the kernel's.
 """
 
 import json
-import math
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdumphpd import runtime, state, systemctl, wishes
+from kdumphpd import fields, runtime, state, systemctl, wishes
 from kdumphpd.kernel.crash_hotplug import ATTRIBUTE, Subsystem
 from kdumphpd.kernel.fadump import Fadump, read_fadump
 from kdumphpd.kernel.loaded import image_loaded
@@ -152,19 +149,9 @@ def _has_reservation(root: Path) -> bool:
 def last_load(root: Path) -> LastLoad | None:
     """What the record holds; None where there is none, or none that can be read."""
     try:
-        fd = os.open(root / runtime.RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return None
+        with (root / runtime.RECORD).open("rb") as file:
             content = json.loads(file.read(runtime.MAX_RECORD).strip(b"\0 "))
-        unprotected = float(content["unprotected"])
-        if not math.isfinite(unprotected):
-            return None  # json.loads() takes NaN and 1e999, which are no JSON
-        return LastLoad(
-            pending=content["pending"] is not None,
-            method=str(content["method"]),
-            kernel_updates=content["kernel_updates"] is True,
-            unprotected=unprotected,
-        )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        known = {name: content[name] for name in ("method", "kernel_updates", "unprotected")}
+        return fields.build(LastLoad, {**known, "pending": content["pending"] is not None})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
