@@ -92,7 +92,7 @@ def draw(timeline: Timeline, host: str) -> str:
     """The picture, in ASCII. `host`: whose history it is."""
     listed = notable(timeline)
     height = 440 + (17 * len(listed) + 26 if listed else 0)
-    return "".join(f"{line}\n" for line in _document(timeline, host, listed, height)).replace("\t", " ")
+    return "".join(f"{line}\n" for line in _document(timeline, host, listed, height))
 
 
 def _document(timeline: Timeline, host: str, listed: list[tuple[str, str, str]], height: int) -> Iterator[str]:
