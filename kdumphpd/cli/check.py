@@ -54,9 +54,8 @@ def run(options: argparse.Namespace, root: Path) -> int:
     return service
 
 
-def lines(found: Facts, health: Health, service: Service | None = None) -> Iterable[Line]:
+def lines(found: Facts, health: Health, service: Service) -> Iterable[Line]:
     """The one line."""
-    service = grade(health, Service.WARNING) if service is None else service
     data = " ".join(f"{name}={value}{unit};;;0" for name, value, unit in performance(found))
     # A bar would end the text, and a line break the line that a notification has.
     text = _text(health).replace("|", "/").replace("\n", " ")

@@ -52,7 +52,7 @@ def every_command(probe: Probe) -> str:
     answers = [explain.explain(found, event, probe.machine) for event in explain.EVENTS]
     parts = [
         ("status", list(status.lines(found, health))),
-        ("check", list(check.lines(found, health))),
+        ("check", list(check.lines(found, health, check.grade(health, check.Service.WARNING)))),
         ("explain", list(explain.lines(health.why, answers))),
         ("doctor", list(doctor.lines(doctor.examine(machines.for_the_doctor(probe))))),
     ]
