@@ -113,7 +113,7 @@ def show(options: argparse.Namespace, content: Mapping[str, Any], lines: Iterabl
     if wants_json(options):
         write(as_json(options.json, content))
         return
-    text = "\n".join(render(lines, colour=colourful(sys.stdout), width=width_of(sys.stdout)))
+    text = as_text(lines)
     if sys.stdout.isatty() and not options.no_pager:
         from kdumphpd.cli.pager import page
 
@@ -174,6 +174,11 @@ def as_json(mode: Json, content: Mapping[str, Any]) -> str:
     return json.dumps({"schema": SCHEMA, **content}, separators=(",", ":"), allow_nan=False)
 
 
+def as_text(lines: Iterable[Line]) -> str:
+    """The lines for the standard output: coloured where that is a terminal, and none longer than that is wide."""
+    return "\n".join(render(lines, colour=_is_coloured(), width=_width()))
+
+
 def render(lines: Iterable[Line], *, colour: bool = False, width: int | None = None) -> list[str]:
     """The lines as they are printed; `width`: columns of the terminal, None for lines that are not broken."""
     return [text for line in lines for text in _render(line, colour=colour, width=width)]
@@ -211,15 +216,15 @@ def _paint(part: Text, *, colour: bool) -> str:
     return f"{part.tone}{plain(part.text)}{NORMAL}" if colour else plain(part.text)
 
 
-def colourful(stream: TextIO) -> bool:
-    """Whether colours are wanted there. Source: no-color.org; terminfo(5) for "dumb"."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+def _is_coloured() -> bool:
+    """Whether the standard output wants colours. Source: no-color.org; terminfo(5) for "dumb"."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def width_of(stream: TextIO) -> int | None:
-    """Columns of a terminal; None for everything else."""
+def _width() -> int | None:
+    """Columns of the standard output's terminal; None for everything else."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or None
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (OSError, ValueError):
         return None
 

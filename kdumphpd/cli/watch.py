@@ -7,7 +7,6 @@ Exit status: 0 it was interrupted, or whoever read it has gone away.
 import argparse
 import dataclasses
 import re
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,5 +108,4 @@ def _say(options: argparse.Namespace, seen: Seen) -> bool:
         content = {"when": seen.when, "condition": seen.condition, "sentence": seen.sentence}
         return output.write(output.as_json(mode, content))
     row = line(seen.when, seen.condition, TONES.get(seen.condition), seen.sentence)
-    colour, width = output.colourful(sys.stdout), output.width_of(sys.stdout)
-    return all(map(output.write, output.render([row], colour=colour, width=width)))
+    return output.write(output.as_text([row]))
