@@ -59,7 +59,11 @@ class Facts:
     @property
     def runs(self) -> bool:
         """kdumphpd does, as far as is known; it may be that its state can't be read all the same."""
-        return self.listener is not None or (self.units or {}).get(OURS, {}).get("ActiveState") == "active"
+        return self.listener is not None or self.active_state(OURS) == "active"
+
+    def active_state(self, unit: str) -> str:
+        """systemd's word; empty where the unit is not installed, or nobody was asked."""
+        return (self.units or {}).get(unit, {}).get("ActiveState", "")
 
     @property
     def by_fadump(self) -> bool:

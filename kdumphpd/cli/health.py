@@ -120,14 +120,14 @@ def _installed(units: Units | None) -> str:
     return next((unit for unit in LOADERS if unit in (units or {})), LOADERS[0])
 
 
-def is_starting(units: Units | None, now: float) -> bool:
+def is_starting(facts: Facts, now: float) -> bool:
     """Whether systemd is about to have kdumphpd running again, and has not tried that for long.
 
     `now`: seconds of the monotonic clock, as systemd counts them.
     """
-    ours = (units or {}).get(OURS, {})
-    if ours.get("ActiveState") not in AT_WORK:
+    if facts.active_state(OURS) not in AT_WORK:
         return False
+    ours = (facts.units or {})[OURS]
     ran, restarts = ours.get("ActiveExitTimestampMonotonic", ""), ours.get("NRestarts", "")
     if ran.isdecimal() and int(ran):
         return now - int(ran) / 1e6 < LONGEST_START

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd.cli import exits, facts
-from kdumphpd.cli.facts import OURS, Facts, Units, ask_systemd
+from kdumphpd.cli.facts import OURS, Facts, ask_systemd
 from kdumphpd.cli.health import is_starting, judge
 from kdumphpd.runtime import CONDITION
 from kdumphpd.systemctl import AT_WORK
@@ -71,9 +71,9 @@ def bring_up_to_date(root: Path) -> int:
     while (units := ask_systemd((OURS, UNIT, *facts.LOADERS))) is not None:
         found = facts.read(root, units)
         now = time.monotonic()
-        passing = now < end if is_passing(found, units) else now < missing and is_missing(found)
+        passing = now < end if is_passing(found) else now < missing and is_missing(found)
         if not passing:
-            return _act(decide(found, units, now))
+            return _act(decide(found, now))
         time.sleep(PAUSE)
     # sd-daemon(3): the unit keeps what is less than a notice out of the journal.
     print("<4>systemd does not answer; trying again in a minute", file=sys.stderr)
@@ -89,11 +89,11 @@ def _act(verb: Verb | None) -> int:
     return 0
 
 
-def is_passing(found: Facts, units: Units) -> bool:
+def is_passing(found: Facts) -> bool:
     """Whether somebody is at work, so that another look is worth more than this one. Pure."""
     # A listener that dies is "deactivating" as well, until systemd has noted that it will start it again.
-    dying = units.get(OURS, {}).get("ActiveState") == "deactivating"
-    return judge(found).passing or dying or units.get(UNIT, {}).get("ActiveState") in AT_WORK
+    dying = found.active_state(OURS) == "deactivating"
+    return judge(found).passing or dying or found.active_state(UNIT) in AT_WORK
 
 
 def is_missing(found: Facts) -> bool:
@@ -101,13 +101,13 @@ def is_missing(found: Facts) -> bool:
     return not found.loaded and judge(found).exit == exits.WRONG
 
 
-def decide(found: Facts, units: Units, now_s: float) -> Verb | None:
+def decide(found: Facts, now_s: float) -> Verb | None:
     """What the unit needs, None for nothing. Pure. `now_s`: seconds of the monotonic clock."""
-    now = units.get(UNIT, {}).get("ActiveState", "inactive")
-    if units.get(OURS, {}).get("ActiveState") in ("inactive", None):
+    now = found.active_state(UNIT)
+    if found.active_state(OURS) in ("inactive", ""):
         # The operator has stopped kdumphpd, and the distribution's rule stands in for it: that is nobody's failure.
         return {"failed": Verb.RESET, "active": Verb.STOP}.get(now)
-    if found.listener is None and found.loaded and is_starting(units, now_s):
+    if found.listener is None and found.loaded and is_starting(found, now_s):
         return None  # its first word will have us look again
     wanted = "active" if judge(found).exit in (exits.ARMED, exits.NOT_LOADED) else "failed"
     return None if now == wanted else Verb.RESTART

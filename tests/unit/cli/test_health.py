@@ -69,29 +69,29 @@ def test_the_unit_is_touched_only_where_it_would_say_something_else(
     name: str, now: str, verb: Verb | None, tmp_path: Path
 ) -> None:
     units = {**STATES[name](tmp_path), UNIT: {"ActiveState": now}}
-    assert decide(facts.read(tmp_path, units), units, NOW) is verb
+    assert decide(facts.read(tmp_path, units), NOW) is verb
 
 
 @pytest.mark.parametrize(("now", "verb"), [("failed", Verb.RESET), ("active", Verb.STOP), ("inactive", None)])
 def test_without_kdumphpd_by_the_operators_wish_nothing_fails(now: str, verb: Verb | None, tmp_path: Path) -> None:
     units = {**machines.down(tmp_path), OURS: {"ActiveState": "inactive"}, UNIT: {"ActiveState": now}}
-    assert decide(facts.read(tmp_path, units), units, NOW) is verb
+    assert decide(facts.read(tmp_path, units), NOW) is verb
 
 
 def test_what_passes_by_itself_is_looked_at_again(tmp_path: Path) -> None:
     units = {**machines.unloaded(tmp_path), machines.UNIT: {"ActiveState": "activating"}}
-    assert is_passing(facts.read(tmp_path, units), units)
+    assert is_passing(facts.read(tmp_path, units))
     for unit_at_work in ({OURS: {"ActiveState": "deactivating"}}, {UNIT: {"ActiveState": "activating"}}):
         units = {**machines.armed(tmp_path), **unit_at_work}
-        assert is_passing(facts.read(tmp_path, units), units)
+        assert is_passing(facts.read(tmp_path, units))
 
 
 def test_a_listener_that_starts_changes_nothing_and_one_that_keeps_dying_is_a_failure(tmp_path: Path) -> None:
     def verb(now: str, restarts: int, ran_until: float) -> Verb | None:
         ours = {"ActiveState": "activating", "NRestarts": f"{restarts}"}
         ours["ActiveExitTimestampMonotonic"] = f"{ran_until * 1e6:.0f}"
-        units = {**machines.down(tmp_path), OURS: ours}
-        return decide(facts.read(tmp_path, units), {**units, UNIT: {"ActiveState": now}}, NOW)
+        units = {**machines.down(tmp_path), OURS: ours, UNIT: {"ActiveState": now}}
+        return decide(facts.read(tmp_path, units), NOW)
 
     for now in ("active", "failed"):
         assert verb(now, 1, 0.0) is None
