@@ -7,7 +7,6 @@ kdumphpd does not run.
 """
 
 import argparse
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +19,6 @@ from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.kernel.limits import read_limits
 
 LABEL = 16  # columns
-
-# Of these the capture kernel builds the elfcorehdr itself (image/verdict.py).
-SELF_DESCRIBING = ("s390x",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)
     refusal = read_limits(root).refusal
-    answers = [explain(found, event, os.uname().machine, refusal) for event in EVENTS]
+    answers = [explain(found, event, refusal) for event in EVENTS]
     show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, lines(health.why, answers))
     if health.exit == exits.ARMED and any(answer.goes_wrong for answer in answers):
         return exits.WRONG
@@ -72,14 +68,14 @@ def lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
         yield field("", f"because {answer.because}", width=LABEL)
 
 
-def explain(found: Facts, event: Event, machine: str, refusal: str = "") -> Consequence:
-    """What follows from `event`. Pure; `machine` is uname's, `refusal` why the kernel loads no image any more."""
+def explain(found: Facts, event: Event, refusal: str = "") -> Consequence:
+    """What follows from `event`. Pure. `refusal`: why the kernel loads no image any more."""
     if not found.loaded:
         then, because, unprotected = _without_an_image(found, refusal)
     elif found.by_fadump:
         then, because, unprotected = _of_fadump(found, event)
     else:
-        then, because, unprotected = _of_an_image(found, event, machine)
+        then, because, unprotected = _of_an_image(found, event)
     if unprotected and (obstacle := _obstacle(found, event, "" if found.by_fadump else refusal)):
         then, because = obstacle
         return Consequence(event.name, then, because, unprotected=False, goes_wrong=True)
@@ -130,13 +126,13 @@ def _without_kdumphpd(found: Facts, does: str) -> tuple[str, str, bool]:
     return f"the distribution's udev rule {does}, if there is one and it works", "kdumphpd does not run", True
 
 
-def _of_an_image(found: Facts, event: Event, machine: str) -> tuple[str, str, bool]:
-    if machine in SELF_DESCRIBING:
-        return "nothing", f"the capture kernel of {machine} describes the machine by itself", False
+def _of_an_image(found: Facts, event: Event) -> tuple[str, str, bool]:
+    if found.describes_itself:
+        return "nothing", found.describes_itself, False
     if found.listener is None:
         return _without_kdumphpd(found, "reloads the image")
     by_kernel = bool(found.last_load and found.last_load.kernel_updates and found.updates.get(event.subsystem))
-    if by_kernel and event.subsystem is Subsystem.MEMORY and event.removed and machine == "x86_64":
+    if by_kernel and event.subsystem is Subsystem.MEMORY and event.removed and found.machine == "x86_64":
         return (
             "the kernel updates the image, kdumphpd reads it, and reloads it if the memory is still in it",
             "on x86 the kernel may leave memory in the image that is gone with its DIMM",

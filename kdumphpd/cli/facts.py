@@ -6,6 +6,7 @@ Every user may read all of it, and reading it takes no lock of the kernel's.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Facts:
     crashkernel: bool = True  # the kernel was booted with a reservation, as far as its command line says
     units: Units | None = None  # None: not asked, or systemd did not answer
     switched_off: bool = False  # kdump-tools.service is active whatever it does, and does nothing
+    machine: str = ""  # uname -m
 
     @property
     def runs(self) -> bool:
@@ -64,6 +66,13 @@ class Facts:
     def active_state(self, unit: str) -> str:
         """systemd's word; empty where the unit is not installed, or nobody was asked."""
         return (self.units or {}).get(unit, {}).get("ActiveState", "")
+
+    @property
+    def describes_itself(self) -> str:
+        """Why the image is right whatever changes (image/verdict.py); empty where it may go out of date."""
+        if self.machine != "s390x":
+            return ""
+        return f"the capture kernel of {self.machine} describes the machine by itself"
 
     @property
     def by_fadump(self) -> bool:
@@ -97,6 +106,7 @@ def read(root: Path, units: Units | None = None) -> Facts:
         crashkernel=_has_reservation(root),
         units=units,
         switched_off=is_switched_off(root),
+        machine=os.uname().machine,
     )
 
 

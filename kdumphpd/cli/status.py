@@ -101,6 +101,8 @@ def _by_kernel(found: Facts, subsystem: Subsystem) -> str:
         if found.fadump.hotplug_ready:
             return "needs no new registration"
         return "kdumphpd registers fadump again" if found.listener else "fadump has to be registered again"
+    if found.describes_itself:
+        return found.describes_itself
     reload = "; kdumphpd reloads it" if found.listener else ""
     if not found.updates.get(subsystem):
         return f"this kernel updates no image{reload}"

@@ -66,13 +66,11 @@ LEVEL, NAME = 9, 15  # columns
 
 def run(options: argparse.Namespace, root: Path) -> int:
     units = ask_systemd((OURS, helper.UNIT, *LOADERS))
-    machine = os.uname()
     probe = Probe(
         root=root,
         facts=facts.read(root, units),
         is_root=os.geteuid() == 0,
-        machine=machine.machine,
-        release=machine.release,
+        release=os.uname().release,
         execute=execute,
     )
     findings = examine(probe)

@@ -90,6 +90,8 @@ def _reload(probe: Probe) -> str:
 
 def _updatable(probe: Probe) -> Finding:
     name = "updates"
+    if probe.facts.describes_itself:
+        return ok(name, probe.facts.describes_itself)
     if not any(probe.facts.updates.values()):
         reload = "; kdumphpd reloads it" if probe.facts.listener else ""
         return ok(name, f"this kernel updates no image by itself{reload}")

@@ -50,7 +50,6 @@ class Probe:
     root: Path
     facts: Facts
     is_root: bool
-    machine: str  # uname -m
     release: str  # uname -r
     execute: Run = field(repr=False)
 

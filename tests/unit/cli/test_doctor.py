@@ -41,8 +41,8 @@ def probe(
     put(root, {"proc/iomem": IOMEM, "usr/sbin/kdump-config": "", "etc/default/kdump-tools": "USE_KDUMP=1\n"})
     put(root, files or {})
     answers = says or {}
-    seen = Probe(root, facts.read(root, units), True, "x86_64", "6.12", lambda words: answers.get(" ".join(words)))
-    return machines.for_the_doctor(seen)
+    found = replace(facts.read(root, units), machine="x86_64")
+    return machines.for_the_doctor(Probe(root, found, True, "6.12", lambda words: answers.get(" ".join(words))))
 
 
 def one(check: Callable[[Probe], Iterable[Finding]], seen: Probe, name: str = "") -> Finding:
@@ -225,7 +225,7 @@ def test_a_fifo_and_a_command_that_is_missing_hold_nobody_up(tmp_path: Path) -> 
 
 def test_a_setting_of_the_kernels_is_read_whatever_it_costs_to_ask_for_much(tmp_path: Path) -> None:
     """The kernel refuses to read more than 4 MiB of a file of /proc/sys at once."""
-    here = Probe(Path("/"), facts.read(tmp_path, {}), False, "x86_64", "6.12", lambda _: None)
+    here = Probe(Path("/"), facts.read(tmp_path, {}), False, "6.12", lambda _: None)
     assert here.text("proc/sys/kernel/ostype") == "Linux"
     put(tmp_path, {"much": "x" * 100_000})
     assert replace(here, root=tmp_path).text("much") == "x" * 100_000

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.cli import exits, explain, facts
+from kdumphpd.cli import exits, explain, facts, status
 from kdumphpd.cli.explain import EVENTS, Consequence
 from kdumphpd.cli.facts import OURS
-from kdumphpd.cli.output import Json, options
+from kdumphpd.cli.health import judge
+from kdumphpd.cli.output import Json, options, render
 from kdumphpd.kernel.fadump import Fadump
 from kdumphpd.runtime import STATE
 from tests.unit.cli.machines import STATES
@@ -20,12 +21,12 @@ REFUSAL = "kernel.kexec_load_disabled is 1"
 OFF = "proc/sys/kernel/kexec_load_disabled"
 
 
-def consequences(found: facts.Facts, refusal: str = "", machine: str = "x86_64") -> dict[str, Consequence]:
-    return {event.name: explain.explain(found, event, machine, refusal) for event in EVENTS}
+def consequences(found: facts.Facts, refusal: str = "") -> dict[str, Consequence]:
+    return {event.name: explain.explain(found, event, refusal) for event in EVENTS}
 
 
 def seen(root: Path, state: str) -> facts.Facts:
-    return facts.read(root, STATES[state](root))
+    return dataclasses.replace(facts.read(root, STATES[state](root)), machine="x86_64")
 
 
 def with_fadump(found: facts.Facts, *, registered: bool, hotplug_ready: bool = False) -> facts.Facts:
@@ -89,6 +90,14 @@ def test_a_kdumphpd_that_does_not_say_how_it_is_is_not_taken_for_one_that_does_n
         said = consequences(seen_as)["memory added"]
         assert said.then == "that can't be told"
         assert "is not a state of this kdumphpd" in said.because
+
+
+def test_where_the_capture_kernel_describes_the_machine_nothing_is_said_to_be_reloaded(tmp_path: Path) -> None:
+    found = dataclasses.replace(seen(tmp_path, "armed-by-reloads"), machine="s390x")
+    assert {said.then for said in consequences(found).values()} == {"nothing"}
+    shown = "\n".join(render(status.lines(found, judge(found))))
+    assert shown.count("the capture kernel of s390x describes the machine by itself") == 2
+    assert "kdumphpd reloads it" not in shown
 
 
 def test_what_cannot_be_told_is_not_taken_for_no_image(tmp_path: Path) -> None:

@@ -43,13 +43,13 @@ def probe(request: pytest.FixtureRequest, tmp_path: Path) -> Probe:
     (tmp_path / "etc/default/kdump-tools").write_text("USE_KDUMP=1\n")
     found = facts.read(tmp_path, units)
     # Lines break by what they hold.
-    found = dataclasses.replace(found, absence=found.absence.replace(str(tmp_path), ""))
-    return Probe(tmp_path, found, False, "x86_64", "6.12-amd64", lambda command: COMMANDS.get(" ".join(command)))
+    found = dataclasses.replace(found, absence=found.absence.replace(str(tmp_path), ""), machine="x86_64")
+    return Probe(tmp_path, found, False, "6.12-amd64", lambda command: COMMANDS.get(" ".join(command)))
 
 
 def every_command(probe: Probe) -> str:
     found, health = probe.facts, judge(probe.facts)
-    answers = [explain.explain(found, event, probe.machine) for event in explain.EVENTS]
+    answers = [explain.explain(found, event) for event in explain.EVENTS]
     parts = [
         ("status", list(status.lines(found, health))),
         ("check", list(check.lines(found, health, check.grade(health, check.Service.WARNING)))),
