@@ -16,7 +16,6 @@ from kdumphpd.cli.facts import Facts
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Line, field, show
 from kdumphpd.kernel.crash_hotplug import Subsystem
-from kdumphpd.kernel.limits import read_limits
 
 LABEL = 16  # columns
 
@@ -52,8 +51,7 @@ class Consequence:
 def run(options: argparse.Namespace, root: Path) -> int:
     found = facts.read(root)
     health = judge(found)
-    refusal = read_limits(root).refusal
-    answers = [explain(found, event, refusal) for event in EVENTS]
+    answers = [explain(found, event) for event in EVENTS]
     show(options, {"why": health.why, "events": [asdict(answer) for answer in answers]}, lines(health.why, answers))
     if health.exit == exits.ARMED and any(answer.goes_wrong for answer in answers):
         return exits.WRONG
@@ -68,42 +66,42 @@ def lines(why: str, answers: Iterable[Consequence]) -> Iterable[Line]:
         yield field("", f"because {answer.because}", width=LABEL)
 
 
-def explain(found: Facts, event: Event, refusal: str = "") -> Consequence:
-    """What follows from `event`. Pure. `refusal`: why the kernel loads no image any more."""
+def explain(found: Facts, event: Event) -> Consequence:
+    """What follows from `event`. Pure."""
     if not found.loaded:
-        then, because, unprotected = _without_an_image(found, refusal)
+        then, because, unprotected = _without_an_image(found)
     elif found.by_fadump:
         then, because, unprotected = _of_fadump(found, event)
     else:
         then, because, unprotected = _of_an_image(found, event)
-    if unprotected and (obstacle := _obstacle(found, event, "" if found.by_fadump else refusal)):
+    if unprotected and (obstacle := _obstacle(found, event)):
         then, because = obstacle
         return Consequence(event.name, then, because, unprotected=False, goes_wrong=True)
     return Consequence(event.name, then, because, unprotected)
 
 
-def _obstacle(found: Facts, event: Event, refusal: str) -> tuple[str, str] | None:
+def _obstacle(found: Facts, event: Event) -> tuple[str, str] | None:
     """What follows instead where nobody can load the image, or nobody notices; None where nothing is in the way."""
-    if refusal:
+    if found.limits.refusal and not found.by_fadump:
         by_kernel = found.updates.get(event.subsystem) and (not found.last_load or found.last_load.kernel_updates)
         return (
             f"the image is out of date from then on{', unless the kernel updates it' if by_kernel else ''}",
-            refusal,
+            found.limits.refusal,
         )
     if found.listener is not None and not found.listener.receiving:
         return "kdumphpd does not notice before it checks the image for another reason", "it receives no uevents"
     return None
 
 
-def _without_an_image(found: Facts, refusal: str) -> tuple[str, str, bool]:
+def _without_an_image(found: Facts) -> tuple[str, str, bool]:
     if found.loaded is None:
         return "that can't be told", found.problem, False
     if not found.last_load or not found.last_load.pending:
         if found.by_fadump:
             return "nothing", "fadump is not registered, and kdumphpd registers none that it did not take back", False
         return "nothing", "no image is loaded, and kdumphpd loads none that it did not take down", False
-    if refusal and not found.by_fadump:
-        return "nothing", f"kdumphpd has taken the image down and can't load another: {refusal}", False
+    if found.limits.refusal and not found.by_fadump:
+        return "nothing", f"kdumphpd has taken the image down and can't load another: {found.limits.refusal}", False
     because = (
         "kdumphpd has taken the image down and is to load another, which will describe the machine as it is then"
     )

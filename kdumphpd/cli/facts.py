@@ -14,6 +14,7 @@ from pathlib import Path
 from kdumphpd import fields, runtime, state, systemctl, wishes
 from kdumphpd.kernel.crash_hotplug import ATTRIBUTE, Subsystem
 from kdumphpd.kernel.fadump import Fadump, read_fadump
+from kdumphpd.kernel.limits import Limits, read_limits
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_attribute
 from kdumphpd.use_kdump import is_switched_off
@@ -56,6 +57,7 @@ class Facts:
     crashkernel: bool = True  # the kernel was booted with a reservation, as far as its command line says
     units: Units | None = None  # None: not asked, or systemd did not answer
     switched_off: bool = False  # kdump-tools.service is active whatever it does, and does nothing
+    limits: Limits = Limits(refusal="", calls=None, locked_down=False)
     machine: str = ""  # uname -m
 
     @property
@@ -106,6 +108,7 @@ def read(root: Path, units: Units | None = None) -> Facts:
         crashkernel=_has_reservation(root),
         units=units,
         switched_off=is_switched_off(root),
+        limits=read_limits(root),
         machine=os.uname().machine,
     )
 

@@ -103,14 +103,20 @@ def _by_kernel(found: Facts, subsystem: Subsystem) -> str:
         return "kdumphpd registers fadump again" if found.listener else "fadump has to be registered again"
     if found.describes_itself:
         return found.describes_itself
-    reload = "; kdumphpd reloads it" if found.listener else ""
     if not found.updates.get(subsystem):
-        return f"this kernel updates no image{reload}"
+        return f"this kernel updates no image{reloads(found)}"
     if found.last_load is None:
         return "this kernel can update an image; whether this one is not known yet"
     if found.last_load.kernel_updates:
         return "the kernel updates the image by itself"
-    return f"this kernel can update an image, but may not touch this one{reload}"
+    return f"this kernel can update an image, but may not touch this one{reloads(found)}"
+
+
+def reloads(found: Facts) -> str:
+    """What follows from that: who reloads the image, as far as that is known."""
+    if found.limits.refusal:
+        return ", and loads none any more"
+    return "; kdumphpd reloads it" if found.listener else ""
 
 
 def _open(listener: State, said: str) -> Iterable[Line]:

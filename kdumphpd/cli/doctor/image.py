@@ -8,12 +8,12 @@ from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.health import judge
+from kdumphpd.cli.status import reloads
 from kdumphpd.config import SyscallChoice
 from kdumphpd.image.cmdline import missing
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.examine import examine
 from kdumphpd.image.verdict import ImageState, Verdict
-from kdumphpd.kernel.limits import read_limits
 from kdumphpd.runtime import LAYOUT
 
 NAME = "image"
@@ -82,7 +82,7 @@ def _judged(verdict: Verdict, probe: Probe) -> Finding:
 
 def _reload(probe: Probe) -> str:
     """How to have the image reloaded, where the kernel lets anybody do that."""
-    if read_limits(probe.root).refusal:
+    if probe.facts.limits.refusal:
         return REBOOT
     listener = probe.facts.listener
     return "kdumphpctl rearm --now" if listener is not None and listener.deferred_until else "kdumphpctl rearm"
@@ -93,14 +93,13 @@ def _updatable(probe: Probe) -> Finding:
     if probe.facts.describes_itself:
         return ok(name, probe.facts.describes_itself)
     if not any(probe.facts.updates.values()):
-        reload = "; kdumphpd reloads it" if probe.facts.listener else ""
-        return ok(name, f"this kernel updates no image by itself{reload}")
+        return ok(name, f"this kernel updates no image by itself{reloads(probe.facts)}")
     if probe.facts.last_load is None:
         return skipped(name, "whether the kernel may update this image is known after kdumphpd's first check")
     if probe.facts.last_load.kernel_updates:
         return ok(name, "the kernel updates the image by itself")
     settings = configured(probe).reload
-    if read_limits(probe.root).refusal:
+    if probe.facts.limits.refusal:
         fix = REBOOT
     elif not settings.make_updatable:
         fix = "set reload.make_updatable = true in kdumphpd.toml; then kdumphpctl rearm --now"

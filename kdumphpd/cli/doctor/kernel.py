@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, warning
 from kdumphpd.cli.doctor.probe import Probe
-from kdumphpd.kernel.limits import DISABLED, LIMIT, LOCKDOWN, read_limits
+from kdumphpd.kernel.limits import DISABLED, LIMIT, LOCKDOWN
 
 NAME = "kernel"
 
@@ -15,8 +15,8 @@ SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e09
 
 def check(probe: Probe) -> Iterable[Finding]:
     for path in (DISABLED, LIMIT):
-        probe.text(path)  # read_limits() takes what can't be read for no limit
-    limits = read_limits(probe.root)
+        probe.text(path)  # what can't be read is no limit in the facts
+    limits = probe.facts.limits
     if probe.facts.by_fadump:
         yield ok(NAME, "fadump is registered without kexec, so what limits kexec does not matter")
     elif limits.refusal:

@@ -13,6 +13,7 @@ from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Json, options, render
 from kdumphpd.kernel.fadump import Fadump
+from kdumphpd.kernel.limits import Limits
 from kdumphpd.runtime import STATE
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import put
@@ -22,7 +23,8 @@ OFF = "proc/sys/kernel/kexec_load_disabled"
 
 
 def consequences(found: facts.Facts, refusal: str = "") -> dict[str, Consequence]:
-    return {event.name: explain.explain(found, event, refusal) for event in EVENTS}
+    limited = dataclasses.replace(found, limits=Limits(refusal, calls=None, locked_down=False))
+    return {event.name: explain.explain(limited, event) for event in EVENTS}
 
 
 def seen(root: Path, state: str) -> facts.Facts:

@@ -10,6 +10,7 @@ from kdumphpd import state
 from kdumphpd.cli import exits, facts, output, status
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Json
+from kdumphpd.kernel.limits import DISABLED
 from kdumphpd.runtime import RECORD, STATE
 from kdumphpd.state import LastBurst, LastCheck, State
 from tests.unit.trees import kernel, put
@@ -123,6 +124,17 @@ def test_nobody_is_said_to_reload_an_image_where_kdumphpd_does_not_run(tmp_path:
     found = facts.read(root, {})
     running = " ".join(output.render(status.lines(found, judge(found))))
     assert ("reloads" in down, "reloads" in running) == (False, True)
+
+
+@pytest.mark.parametrize("can_update", [True, False])
+def test_nobody_is_said_to_reload_an_image_where_the_kernel_loads_none(tmp_path: Path, can_update: bool) -> None:
+    root = kernel(tmp_path) if can_update else kernel(tmp_path, cpu=None, memory=None)
+    put(root, {RECORD: '{"pending":null,"method":"","kernel_updates":false,"unprotected":0}', DISABLED: "1\n"})
+    listening(root)
+    found = facts.read(root, {})
+    said = "\n".join(output.render(status.lines(found, judge(found))))
+    assert "kdumphpd reloads" not in said
+    assert said.count(", and loads none any more") == 2
 
 
 def test_a_state_of_something_else_is_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
