@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the journal tells of a stretch of time: in which condition the machine was when, bursts, reloads. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,14 +23,14 @@ class Phase(StrEnum):
 NO_IMAGE = frozenset({Phase.UNPROTECTED, Phase.STOPPED})
 
 # What an outcome leaves behind where an image is loaded.
-AFTER = {
+AFTER: Mapping[str, Phase] = {
     Outcome.CURRENT: Phase.PROTECTED,
     Outcome.UNVERIFIED: Phase.PROTECTED,
     Outcome.RELOADED: Phase.PROTECTED,
     Outcome.NOT_LOADED: Phase.STOPPED,
 }
 # The image described the machine, or was not there, and was reloaded for another reason.
-NOT_STALE = frozenset({Reason.NOT_UPDATABLE, Reason.UNSAFE, Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED})
+NOT_STALE = frozenset({"", Reason.NOT_UPDATABLE, Reason.UNSAFE, Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED})
 
 SILENT = frozenset({"refused", "configured"})  # kinds that say nothing about the image
 ERROR = 3  # syslog(3)
@@ -69,8 +69,8 @@ class Timeline:
 
 @dataclass
 class _Builder:
+    since: float
     spans: list[Span] = field(default_factory=list)
-    since: float = 0.0
     phase: Phase = Phase.UNWATCHED
     sentence: str = ""
     deaf: bool = False  # no uevents are received
@@ -103,9 +103,7 @@ class _Builder:
             # Nobody knows what became of an image that was right; one that was not there is not there now.
             self._doubt(entry.when - max(entry.elapsed, entry.seconds), entry)
             return
-        wrong = entry.outcome not in AFTER or (
-            entry.outcome == Outcome.RELOADED and entry.reason not in NOT_STALE and bool(entry.reason)
-        )
+        wrong = entry.outcome not in AFTER or (entry.outcome == Outcome.RELOADED and entry.reason not in NOT_STALE)
         if wrong and self.phase not in NO_IMAGE:
             self.turn(entry.when - max(entry.elapsed, entry.seconds), Phase.STALE, entry.sentence)
         if entry.unprotected:
@@ -113,14 +111,14 @@ class _Builder:
         self.turn(entry.when, self._after(entry), entry.sentence)
 
     def _after(self, entry: Entry) -> Phase:
-        after = AFTER.get(entry.outcome, Phase.STALE)  # type: ignore[call-overload]
+        after = AFTER.get(entry.outcome, Phase.STALE)
         if after is Phase.STOPPED:
             return Phase.STOPPED
         if entry.armed is False:
             return Phase.UNPROTECTED
         if entry.armed is None and entry.outcome not in AFTER and self.phase in NO_IMAGE:
             return self.phase
-        return Phase.STALE if self.deaf else Phase(after)
+        return Phase.STALE if self.deaf else after
 
     def _doubt(self, at: float, entry: Entry) -> None:
         if self.phase is Phase.PROTECTED:
@@ -135,13 +133,14 @@ def build(
     `now`: seconds since the epoch, where the last entry is of the running boot; None: nothing is known of what came
     after it. `monotonic`: the same moment by the other clock; 0: not known. `runs`: the listener does then.
     """
-    builder, requests, turns = _Builder(), [], []
-    first = last = None
     placed, end_now = place(entries, now, monotonic)
+    if not placed:
+        return None
+    begin = placed[0].when - placed[0].elapsed
+    builder, requests, turns = _Builder(begin), [], []
+    last = None
     for entry in placed:
-        if first is None:
-            first, builder.since = entry, entry.when - entry.elapsed
-        elif last is not None and entry.boot != last.boot:
+        if last is not None and entry.boot != last.boot:
             # The machine went down some time after its last entry.
             builder.turn(last.when, Phase.UNWATCHED, "another boot")
             builder.deaf = False
@@ -155,12 +154,9 @@ def build(
             if entry.events or entry.seconds or entry.kind not in ("current", "updated", "not loaded"):
                 requests.append(entry)
         last = entry
-    if first is None or last is None:
-        return None
-    end = max(last.when, end_now or 0.0)
     if not runs:
-        builder.turn(last.when, Phase.UNWATCHED, "kdumphpd does not run")
+        builder.turn(placed[-1].when, Phase.UNWATCHED, "kdumphpd does not run")
+    end = max(placed[-1].when, end_now or 0.0)
     if end > builder.since:
         builder.spans.append(Span(builder.since, end, builder.phase, builder.sentence))
-    begin = min(first.when - first.elapsed, builder.spans[0].begin if builder.spans else end)
     return Timeline(begin, end, builder.spans, requests, turns)
