@@ -76,7 +76,8 @@ def _record(root: Path, **changes: Any) -> None:
     put(root, {RECORD: json.dumps(content | changes)})
 
 
-def _listening(root: Path, **changes: Any) -> None:
+def listening(root: Path, **changes: Any) -> None:
+    """What a running kdumphpd has written."""
     (root / STATE).parent.mkdir(parents=True, exist_ok=True)
     state.write(root, dataclasses.replace(ARMED, **changes))
 
@@ -90,7 +91,7 @@ def armed(root: Path) -> Units:
     """The kernel updates the image."""
     _machine(root)
     _record(root)
-    _listening(root)
+    listening(root)
     return _units()
 
 
@@ -99,7 +100,7 @@ def armed_by_reloads(root: Path) -> Units:
     _machine(root, cpu=None, memory=None)
     _record(root, method="", kernel_updates=False)
     check = dataclasses.replace(CHECK, kernel_updates=False, method="")
-    _listening(root, status="Armed; the image is reloaded when CPUs or memory change", last_check=check)
+    listening(root, status="Armed; the image is reloaded when CPUs or memory change", last_check=check)
     return _units()
 
 
@@ -107,7 +108,7 @@ def stale(root: Path) -> Units:
     """A reload was deferred."""
     armed_by_reloads(root)
     why = "0x140000000-0x17fffffff (1 GiB) is missing from the elfcorehdr"
-    _listening(
+    listening(
         root,
         healthy=False,
         condition=Condition.WRONG,
@@ -123,7 +124,7 @@ def unprotected(root: Path) -> Units:
     """A reload took the image down and failed."""
     _machine(root, loaded="0\n")
     _record(root, pending={"units": []})
-    _listening(
+    listening(
         root,
         loaded=False,
         healthy=False,
@@ -151,7 +152,7 @@ def failed_at_boot(root: Path) -> Units:
 def _missing(root: Path, why: str) -> None:
     _machine(root, loaded="0\n")
     _record(root)
-    _listening(
+    listening(
         root,
         loaded=False,
         healthy=False,
@@ -167,7 +168,7 @@ def stopped(root: Path) -> Units:
     """By the operator."""
     _machine(root, loaded="0\n")
     _record(root)
-    _listening(
+    listening(
         root,
         loaded=False,
         condition=Condition.NOT_LOADED,
@@ -201,14 +202,14 @@ def deaf(root: Path) -> Units:
     """No uevents can be received."""
     armed(root)
     status = "Uevents cannot be received; the kdump image may become out of date unnoticed"
-    _listening(root, healthy=False, receiving=False, condition=Condition.WRONG, status=status)
+    listening(root, healthy=False, receiving=False, condition=Condition.WRONG, status=status)
     return _units()
 
 
 def starting(root: Path) -> Units:
     """Nobody has answered yet."""
     _machine(root)
-    _listening(
+    listening(
         root,
         checks=0,
         asking=True,
@@ -231,7 +232,7 @@ def hostile(root: Path) -> Units:
     """A listener that was taken over writes what it may."""
     _machine(root)
     bad = "\x1b]0;owned\x07\r\n\u202e"
-    _listening(
+    listening(
         root,
         status=bad,
         started=-1e15,

@@ -2,54 +2,16 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kdumphpd import state
 from kdumphpd.cli import exits, facts, output, status
 from kdumphpd.cli.health import judge
 from kdumphpd.cli.output import Json
 from kdumphpd.kernel.limits import DISABLED
 from kdumphpd.runtime import RECORD, STATE
-from kdumphpd.state import LastBurst, LastCheck, State
+from tests.unit.cli.machines import ARMED, BURST, CHECK, listening
 from tests.unit.trees import kernel, put
-
-BURST = LastBurst(
-    ended=1_700_000_000.5,
-    sentence="CPU 1 added: the kernel updated the kdump image",
-    events=1,
-    outcome="current",
-    reason="current",
-    seconds=0.0,
-    unprotected=0.0,
-    stale=0.0,
-)
-CHECK = LastCheck(
-    when=1_700_000_000.0, outcome="current", detail="", kernel_updates=True, method="kexec -c --hotplug"
-)
-ARMED = State(
-    started=1_600_000_000.0,
-    status="Armed; the kernel updates the image by itself",
-    healthy=True,
-    receiving=True,
-    events=7,
-    synthetic=3,
-    overflows=2,
-    bursts=5,
-    checks=6,
-    reloads=4,
-    failures=1,
-    unprotected=1.25,
-    last_check=CHECK,
-    last_burst=BURST,
-)
-
-
-def listening(root: Path, **changes: Any) -> None:
-    """What a running kdumphpd has written."""
-    (root / STATE).parent.mkdir(parents=True)
-    state.write(root, dataclasses.replace(ARMED, **changes))
 
 
 def shown(root: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> tuple[int, list[str]]:
