@@ -193,9 +193,7 @@ def _bursts(scale: _Scale, timeline: Timeline, top: int, bottom: int) -> Iterato
     for entry in found:  # from the first event to the last, where that is to be seen
         begin = entry.when - entry.elapsed
         if scale.x(begin + entry.duration) - scale.x(begin) > NARROWEST:
-            yield _bar(
-                scale, begin, begin + entry.duration, bottom, 4, NAMES.get(entry.kind, "stale"), _told([entry])
-            )
+            yield _bar(scale, begin, begin + entry.duration, bottom, 4, _kind(entry), _told([entry]))
     for mark in _marks(scale, found, begin=True):
         y = _level(max(entry.events for entry in mark.entries), largest, top, bottom)
         yield (
@@ -220,7 +218,7 @@ def _reloads(scale: _Scale, timeline: Timeline, bottom: int) -> Iterator[str]:
     yield _text(LEFT - 12, bottom - 5, "reloads", "dim end")
     for mark in _marks(scale, [entry for entry in timeline.requests if entry.seconds or entry.kind == "failed"]):
         first, last = mark.entries[0], mark.entries[-1]
-        name = "unprotected" if any(entry.kind == "failed" for entry in mark.entries) else "reload"
+        name = "unprotected" if first.kind == "failed" else "reload"  # those of a mark are of one colour
         yield _bar(scale, first.when - first.seconds, last.when, bottom, 18, name, _told(mark.entries))
 
 
@@ -236,9 +234,13 @@ def _marks(scale: _Scale, entries: Iterable[Entry], *, begin: bool = False) -> l
     found: dict[tuple[int, str], _Mark] = {}
     for entry in entries:
         x = scale.x(entry.when - entry.elapsed if begin else entry.when)
-        name = NAMES.get(entry.kind, "stale")
+        name = _kind(entry)
         found.setdefault((round(x), name), _Mark(x, name)).entries.append(entry)
     return list(found.values())
+
+
+def _kind(entry: Entry) -> str:
+    return NAMES.get(entry.kind, "stale")
 
 
 def _told(entries: list[Entry]) -> str:
