@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 from kdumphpd.cli import advice
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
-from kdumphpd.cli.doctor.probe import Family, Probe
+from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.facts import LOADERS
+from kdumphpd.config import LoaderChoice
 from kdumphpd.use_kdump import ASSIGNED, DEFAULTS, switches_off
 
 NAME = "loader"
@@ -22,10 +23,10 @@ STARTED_AT_BOOT = ("enabled", "", "static", "generated")
 
 def check(probe: Probe) -> Iterable[Finding]:
     reload = configured(probe).reload
-    if probe.family is Family.NONE and (reload.kexec.kernel or reload.command):
+    if probe.loader is None and (reload.kexec.kernel or reload.command):
         yield ok(NAME, "kdumphpd.toml says what is loaded; that something loads it at boot is up to the site")
         return
-    if probe.family is Family.NONE:
+    if probe.loader is None:
         yield failure(
             NAME,
             "no kdump of a distribution is installed (kdump-tools, kdump-utils, kdump)",
@@ -33,7 +34,7 @@ def check(probe: Probe) -> Iterable[Finding]:
             "install it; or load an image at boot and name its kernel in [reload.kexec] of kdumphpd.toml(5)",
         )
         return
-    if probe.family is Family.DEBIAN:
+    if probe.loader is LoaderChoice.KDUMP_TOOLS:
         text = probe.text(DEFAULTS) or ""
         if switches_off(text):
             switch_on = CHANGE if ASSIGNED.search(text) else APPEND
@@ -60,7 +61,7 @@ def _unit(probe: Probe) -> Finding:
             fix = f"journalctl -b -u {unit}; {advice.restart(units, unit)}"
             return failure(NAME, f"{unit} has failed", "it loads no image", fix)
         if enabled in STARTED_AT_BOOT and not advice.is_masked(units, unit):
-            return ok(NAME, f"{probe.family}: {unit} is {enabled or 'installed'} and {active}")
+            return ok(NAME, f"{probe.loader}: {unit} is {enabled or 'installed'} and {active}")
     unit = next((unit for unit in found if found[unit].get("UnitFileState") == "enabled-runtime"), next(iter(found)))
     enabled = found[unit].get("UnitFileState") or "masked"
     return failure(

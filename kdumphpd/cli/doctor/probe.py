@@ -6,29 +6,20 @@ import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from kdumphpd.cli.facts import Facts
+from kdumphpd.config import LoaderChoice
 
 LIMIT = 60.0  # seconds for one command
 CHUNK = 64 << 10  # bytes
 MAX_TEXT = 4 << 20  # bytes of a file, or of what a command says
 
 
-class Family(StrEnum):
-    """Whose kdump is installed."""
-
-    DEBIAN = "kdump-tools"
-    FEDORA = "kdumpctl"
-    SUSE = "load.sh"
-    NONE = "none"
-
-
 PROGRAMS = {
-    Family.DEBIAN: "usr/sbin/kdump-config",
-    Family.FEDORA: "usr/bin/kdumpctl",
-    Family.SUSE: "usr/lib/kdump/load.sh",
+    LoaderChoice.KDUMP_TOOLS: "usr/sbin/kdump-config",
+    LoaderChoice.KDUMPCTL: "usr/bin/kdumpctl",
+    LoaderChoice.SUSE: "usr/lib/kdump/load.sh",
 }
 
 
@@ -82,8 +73,9 @@ class Probe:
         return self.execute(command)
 
     @property
-    def family(self) -> Family:
-        return next((family for family, path in PROGRAMS.items() if self.exists(path)), Family.NONE)
+    def loader(self) -> LoaderChoice | None:
+        """Whose kdump is installed."""
+        return next((loader for loader, path in PROGRAMS.items() if self.exists(path)), None)
 
 
 def run(command: Sequence[str]) -> Said | None:

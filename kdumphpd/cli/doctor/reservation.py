@@ -2,10 +2,11 @@
 """Is memory reserved for the capture kernel, and enough of it for today's memory?"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
-from kdumphpd.cli.doctor.probe import Family, Probe, Said
+from kdumphpd.cli.doctor.probe import Probe, Said
+from kdumphpd.config import LoaderChoice
 from kdumphpd.image.errors import ImageError
 from kdumphpd.image.iomem import read_iomem
 from kdumphpd.messages import size
@@ -14,6 +15,12 @@ NAME = "reservation"
 MIB = 1 << 20
 
 SUSE = "kdumptool commandline -u (where it does not know that: yast2 kdump)"
+RESERVE: Mapping[LoaderChoice | None, str] = {
+    LoaderChoice.KDUMP_TOOLS: "add crashkernel=512M to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, update-grub, "
+    "reboot",
+    LoaderChoice.KDUMPCTL: "kdumpctl reset-crashkernel --reboot",
+    LoaderChoice.SUSE: f"{SUSE}, reboot",
+}
 
 # PowerPC does not list its reservation in /proc/iomem.
 DEVICE_TREE = "proc/device-tree/chosen/linux,crashkernel-size"
@@ -30,7 +37,7 @@ def check(probe: Probe) -> Iterable[Finding]:
             NAME,
             "the kernel was booted without crashkernel=",
             "no memory is reserved, so no image can be loaded",
-            _reserve(probe.family),
+            RESERVE.get(probe.loader, "add crashkernel=512M to the kernel's command line, reboot"),
         )
         return
     reserved = reserved_bytes(probe)
@@ -48,21 +55,14 @@ def check(probe: Probe) -> Iterable[Finding]:
     yield from _compare(probe, reserved)
 
 
-def _reserve(family: Family) -> str:
-    return {
-        Family.DEBIAN: "add crashkernel=512M to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub, update-grub, reboot",
-        Family.FEDORA: "kdumpctl reset-crashkernel --reboot",
-        Family.SUSE: f"{SUSE}, reboot",
-        Family.NONE: "add crashkernel=512M to the kernel's command line, reboot",
-    }[family]
-
-
-def _raise(family: Family, mebibytes: int) -> str:
+def _raise(loader: LoaderChoice | None, mebibytes: int) -> str:
     """How the boot loader is told to reserve more."""
-    return {
-        Family.FEDORA: f"grubby --update-kernel=ALL --args=crashkernel={mebibytes}M",
-        Family.SUSE: SUSE,  # it divides them into what has to be below 4 GiB and the rest
-    }.get(family, f"raise crashkernel= on the kernel's command line to {mebibytes}M")
+    match loader:
+        case LoaderChoice.KDUMPCTL:
+            return f"grubby --update-kernel=ALL --args=crashkernel={mebibytes}M"
+        case LoaderChoice.SUSE:
+            return SUSE  # it divides them into what has to be below 4 GiB and the rest
+    return f"raise crashkernel= on the kernel's command line to {mebibytes}M"
 
 
 def reserved_bytes(probe: Probe) -> int | None:
@@ -90,7 +90,7 @@ def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
             NAME,
             f"{size(reserved)} is reserved, {source} asks for {size(wanted)}",
             "the capture kernel may run out of memory, and then there is no dump",
-            f"{_raise(probe.family, wanted // MIB)}, reboot; kdumphpctl doctor after each hot-add",
+            f"{_raise(probe.loader, wanted // MIB)}, reboot; kdumphpctl doctor after each hot-add",
         )
 
 

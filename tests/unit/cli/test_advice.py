@@ -10,9 +10,10 @@ import pytest
 from kdumphpd.cli import advice, facts
 from kdumphpd.cli.doctor import helper, image, judgement, loader, reservation, rules, services
 from kdumphpd.cli.doctor.finding import Level
-from kdumphpd.cli.doctor.probe import PROGRAMS, Family, Probe, Said
+from kdumphpd.cli.doctor.probe import PROGRAMS, Probe, Said
 from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.health import judge
+from kdumphpd.config import LoaderChoice
 from kdumphpd.image.errors import Cause
 from kdumphpd.image.verdict import UNSAFE, ImageState, Verdict
 from kdumphpd.runtime import SOCKET
@@ -155,14 +156,14 @@ def test_the_command_that_switches_kdump_tools_on_does_so(text: str, tmp_path: P
 @pytest.mark.parametrize(
     ("program", "said", "fix"),
     [
-        (PROGRAMS[Family.FEDORA], Said(0, "Recommended crashkernel: 256M\n"), "grubby --update-kernel=ALL"),
-        (PROGRAMS[Family.SUSE], Said(0, "Low: 72\nHigh: 188\n"), "kdumptool commandline -u"),
+        (PROGRAMS[LoaderChoice.KDUMPCTL], Said(0, "Recommended crashkernel: 256M\n"), "grubby --update-kernel=ALL"),
+        (PROGRAMS[LoaderChoice.SUSE], Said(0, "Low: 72\nHigh: 188\n"), "kdumptool commandline -u"),
     ],
 )
 def test_more_is_reserved_by_the_distributions_own_means(program: str, said: Said, fix: str, tmp_path: Path) -> None:
     says = {"kdumpctl estimate": said, "kdumptool calibrate": said}
     seen = probe(tmp_path, files={program: ""}, says=says)
-    (tmp_path / PROGRAMS[Family.DEBIAN]).unlink()
+    (tmp_path / PROGRAMS[LoaderChoice.KDUMP_TOOLS]).unlink()
     finding = one(reservation.check, seen)
     assert finding.level is Level.WARNING
     assert finding.fix.startswith(fix)
