@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, for_root, ok, warning
 from kdumphpd.cli.doctor.probe import Probe
 
 NAME = "last dump"
@@ -35,7 +35,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         path /= last.name
         files = [file.name for file in last.iterdir()]
     except PermissionError:
-        yield skipped(NAME, f"what is in {path} is for root to see", "run it as root")
+        yield for_root(NAME, f"what is in {path} is for root to see")
         return
     name = f"{path} of {time.strftime('%Y-%m-%d %H:%M', time.localtime(seconds))}"
     if _any(files, PARTIAL):

@@ -39,3 +39,8 @@ def failure(name: str, found: str, means: str, fix: str = "") -> Finding:
 
 def skipped(name: str, found: str, fix: str = "") -> Finding:
     return Finding(Level.SKIPPED, name, found, fix=fix)
+
+
+def for_root(name: str, found: str) -> Finding:
+    """What cannot be told to whoever asks."""
+    return skipped(name, found, "run it as root")

@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from kdumphpd.cli import exits
-from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.doctor.settings import configured
 from kdumphpd.cli.health import judge
@@ -46,9 +46,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         yield ok(NAME, "fadump is registered")
         return
     if not probe.is_root:
-        yield skipped(
-            NAME, "an image is loaded; whether it describes the machine is for root to see", "run it as root"
-        )
+        yield for_root(NAME, "an image is loaded; whether it describes the machine is for root to see")
     else:
         cache = probe.root / LAYOUT
         # Without kdumphpd's own folder nothing is kept.

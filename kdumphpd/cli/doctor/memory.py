@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterable
 
-from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.words import count
 from kdumphpd.image.errors import ImageError
@@ -55,14 +55,14 @@ def _ranges(probe: Probe) -> Finding:
     try:
         most = limit(probe)
     except PermissionError:
-        return skipped(NAME, "how many memory ranges an image has room for is for root to see", "run it as root")
+        return for_root(NAME, "how many memory ranges an image has room for is for root to see")
     if most is None:
         path = CONFIG.format(probe.release)
         return skipped(NAME, f"/{path} does not tell how many memory ranges an image has room for")
     try:
         ranges = len(read_iomem(probe.root).ram)
     except (OSError, ImageError):
-        return skipped(NAME, "how many memory ranges there are is for root to see", "run it as root")
+        return for_root(NAME, "how many memory ranges there are is for root to see")
     text = f"{count(ranges, 'memory range')}, and an image has room for {most} (CONFIG_CRASH_MAX_MEMORY_RANGES)"
     if ranges > most:
         return failure(NAME, text, "the kernel leaves out what is more", "online memory in larger pieces")

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok, warning
 from kdumphpd.cli.doctor.probe import Probe, Said
 from kdumphpd.config import LoaderChoice
 from kdumphpd.image.errors import ImageError
@@ -42,7 +42,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         return
     reserved = reserved_bytes(probe)
     if reserved is None:
-        yield skipped(NAME, "crashkernel= was given; how much is reserved is for root to see", "run it as root")
+        yield for_root(NAME, "crashkernel= was given; how much is reserved is for root to see")
         return
     if not reserved:
         yield failure(

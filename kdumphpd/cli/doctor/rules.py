@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, for_root, ok, warning
 from kdumphpd.cli.doctor.probe import Probe
 
 NAME = "udev rules"
@@ -33,7 +33,7 @@ RELOAD = re.compile(r"kdump|kexec", re.IGNORECASE)
 def check(probe: Probe) -> Iterable[Finding]:
     competing, unread = _look(probe)
     if not competing and unread:
-        yield skipped(NAME, f"what is in {', '.join(unread)} is for root to see", "run it as root")
+        yield for_root(NAME, f"what is in {', '.join(unread)} is for root to see")
     elif not competing:
         yield ok(NAME, "none of somebody else's reloads the image at hotplug")
     elif not probe.facts.runs:

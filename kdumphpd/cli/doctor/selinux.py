@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterable
 
-from kdumphpd.cli.doctor.finding import Finding, ok, skipped, warning
+from kdumphpd.cli.doctor.finding import Finding, for_root, ok, skipped, warning
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.words import count
 
@@ -25,7 +25,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         yield ok(NAME, "it is off")
         return
     if not probe.is_root:
-        yield skipped(NAME, "denials are for root to see", "run it as root")
+        yield for_root(NAME, "denials are for root to see")
         return
     said = probe.run(*JOURNAL, f"--grep={DENIED}")
     text = said.text if said else "journalctl is not installed"

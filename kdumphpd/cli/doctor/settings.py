@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from kdumphpd.cli.doctor.finding import Finding, failure, ok, skipped
+from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.config import Config
 from kdumphpd.config_file import ConfigError, load
@@ -24,7 +24,7 @@ def check(probe: Probe) -> Iterable[Finding]:
         load(probe.root)
     except ConfigError as error:
         if not probe.is_root and isinstance(error.__cause__, PermissionError):
-            yield skipped(NAME, f"{error}", "run it as root")
+            yield for_root(NAME, f"{error}")
         else:
             yield failure(
                 NAME,

@@ -91,6 +91,15 @@ def test_a_socket_that_is_gone_or_not_installed_fails(tmp_path: Path) -> None:
     assert "not installed" in one(helper.check, seen).found
 
 
+@pytest.mark.parametrize(("is_root", "fix"), [(True, ""), (False, "run it as root")])
+def test_root_is_not_told_to_be_root(is_root: bool, fix: str, tmp_path: Path) -> None:
+    seen = probe(tmp_path)
+    (tmp_path / SOCKET).unlink()
+    seen = dataclasses.replace(seen, is_root=is_root, facts=dataclasses.replace(seen.facts, units=None))
+    finding = one(helper.check, seen)
+    assert (finding.level, finding.fix) == (Level.SKIPPED, fix)
+
+
 # --- units ------------------------------------------------------------------------------------------------
 
 
