@@ -60,7 +60,7 @@ def lines(found: Facts, health: Health, service: Service) -> Iterable[Line]:
     # A bar would end the text, and a line break the line that a notification has.
     text = _text(health).replace("|", "/").replace("\n", " ")
     word = Coloured(f"KDUMP {service.name}", TONES.get(service, Tone.DOUBTFUL))
-    yield Row("", (word, f" - {text} | {data}"), width=0, whole=True)
+    yield Row("", (word, f" - {text}{f' | {data}' if data else ''}"), width=0, whole=True)
 
 
 def grade(health: Health, stopped: Service) -> Service:
@@ -80,7 +80,8 @@ def _text(health: Health) -> str:
 
 def performance(found: Facts) -> Iterable[tuple[str, str, str]]:
     """Name, value and unit ("c": a counter since the listener's start)."""
-    yield "loaded", str(int(bool(found.loaded))), ""
+    if found.loaded is not None:
+        yield "loaded", str(int(found.loaded)), ""
     if (listener := found.listener) is not None:
         yield "unprotected", f"{listener.unprotected:.3f}", "s"
         for name in ("events", "overflows", "bursts", "reloads", "failures"):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.cli import exits, facts, unit
+from kdumphpd.cli import check, exits, facts, unit
 from kdumphpd.cli.check import Service, grade
 from kdumphpd.cli.facts import OURS
 from kdumphpd.cli.health import judge
+from kdumphpd.cli.output import render
 from kdumphpd.cli.unit import UNIT, Verb, decide, is_missing, is_passing
 from kdumphpd.helper import record
 from kdumphpd.runtime import CONDITION, RECORD, STATE
@@ -45,6 +46,14 @@ def test_every_state_has_its_exit_statuses(name: str, tmp_path: Path) -> None:
 def test_whoever_stops_kdump_may_have_that_fine_or_critical(tmp_path: Path) -> None:
     health = judge(facts.read(tmp_path, machines.stopped(tmp_path)))
     assert [grade(health, level) for level in (Service.OK, Service.CRITICAL)] == [Service.OK, Service.CRITICAL]
+
+
+def test_what_is_not_known_is_no_figure(tmp_path: Path) -> None:
+    found = replace(facts.read(tmp_path, machines.armed(tmp_path)), loaded=None, problem="cannot tell")
+    (line,) = render(check.lines(found, judge(found), Service.UNKNOWN))
+    assert line.startswith("KDUMP UNKNOWN - cannot tell | unprotected=")
+    found = replace(found, listener=None)
+    assert render(check.lines(found, judge(found), Service.UNKNOWN)) == ["KDUMP UNKNOWN - cannot tell"]
 
 
 # --- kdumphpd-check.service -------------------------------------------------------------------------------
