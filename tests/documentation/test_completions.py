@@ -64,7 +64,9 @@ def test_bash_offers_every_option_of_a_verb_and_no_other(verb: str) -> None:
     assert bash(f"kdumphpctl {verb} ") == long(options("kdumphpctl", verb))
 
 
-@pytest.mark.parametrize("before", ["-q", "--json", "--no-pager -q", "--json = short"])
+@pytest.mark.parametrize(
+    "before", ["-q", "--json", "--no-pager -q", "--json = short", "-n 5", "-n", "-b all", "-b -1"]
+)
 def test_bash_offers_as_much_after_an_option(before: str) -> None:
     assert bash(f"kdumphpctl {before} ") == set(VERBS) | long(options("kdumphpctl"))
     assert bash(f"kdumphpctl {before} ch") == {"check"}
