@@ -42,14 +42,14 @@ def check(probe: Probe) -> Iterable[Finding]:
                 NAME,
                 f"USE_KDUMP is not 1 in /{DEFAULTS}",
                 "kdump-tools is switched off and loads nothing",
-                f"{switch_on} /{DEFAULTS}; {advice.restart(probe.facts.units, UNIT)}",
+                f"{switch_on} /{DEFAULTS}; {advice.restart(probe.units, UNIT)}",
             )
             return
     yield _unit(probe)
 
 
 def _unit(probe: Probe) -> Finding:
-    units = probe.facts.units
+    units = probe.units
     if units is None:
         return skipped(NAME, "systemd does not answer, so whether kdump's unit is enabled is not known")
     found = {unit: units[unit] for unit in LOADERS if unit in units}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kdumphpd.cli.facts import Facts
+from kdumphpd.cli.facts import Facts, Units
 from kdumphpd.config import LoaderChoice
 
 LIMIT = 60.0  # seconds for one command
@@ -36,7 +36,7 @@ Run = Callable[[Sequence[str]], Said | None]
 
 @dataclass(frozen=True)
 class Probe:
-    """One machine. `facts` have systemd's word on the units, where it answers."""
+    """One machine."""
 
     root: Path
     facts: Facts
@@ -71,6 +71,12 @@ class Probe:
     def run(self, *command: str) -> Said | None:
         """What a command says; None where it is not installed. Raises OSError where it does not run, or not end."""
         return self.execute(command)
+
+    @property
+    def units(self) -> Units | None:
+        """systemd's word on the units; None where it does not answer, and links alone tell which of them run."""
+        units = self.facts.units
+        return units if units is not None and all("UnitFileState" in unit for unit in units.values()) else None
 
     @property
     def loader(self) -> LoaderChoice | None:

@@ -13,8 +13,8 @@ MEANS = "nobody keeps the image up to date but the distribution's udev rule"
 
 
 def check(probe: Probe) -> Iterable[Finding]:
-    units = probe.facts.units
-    if units is None or "UnitFileState" not in units.get(OURS, {}):
+    units = probe.units
+    if units is None or OURS not in units:
         if probe.facts.listener is not None:
             yield ok(NAME, "it runs; whether it does after the next boot systemd does not say")
         else:

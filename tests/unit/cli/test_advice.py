@@ -135,6 +135,16 @@ def test_what_is_enabled_for_this_boot_alone_fails(unit: str, check: object, tmp
     assert (finding.level, finding.fix) == (Level.FAILURE, f"systemctl enable --now {unit}")
 
 
+def test_where_systemd_does_not_answer_no_unit_is_taken_for_missing(tmp_path: Path) -> None:
+    """Its links name what runs, and nothing else."""
+    seen = probe(tmp_path, "stopped")
+    for running in ((OURS,), (OURS, UNIT)):
+        units = {unit: {"ActiveState": "active"} for unit in running}
+        linked = dataclasses.replace(seen, facts=dataclasses.replace(seen.facts, units=units))
+        for check, level in ((loader.check, Level.SKIPPED), (services.check, Level.OK), (helper.check, Level.OK)):
+            assert one(check, linked).level is level
+
+
 # --- files ------------------------------------------------------------------------------------------------
 
 
