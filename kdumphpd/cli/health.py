@@ -94,7 +94,9 @@ def _not_loaded(facts: Facts) -> Health:
             Protection.NO, _unwanted(facts), why, hint="add crashkernel= to the kernel's command line, and reboot"
         )
     why = "no image is loaded, and none is meant to be: the distribution's kdump service is stopped or not set up"
-    return Health(Protection.NO, _unwanted(facts), why, hint=advice.start(facts.units, _installed(facts.units)))
+    installed = next((unit for unit in LOADERS if unit in (facts.units or {})), None)
+    hint = advice.start(facts.units, installed) if installed else "install or start the distribution's kdump service"
+    return Health(Protection.NO, _unwanted(facts), why, hint=hint)
 
 
 def _unwanted(facts: Facts) -> int:
@@ -114,10 +116,6 @@ def _wish(units: Units) -> Health | None:
             return Health(Protection.NO, exits.WRONG, f"no image is loaded: {unit} has failed", hint=hint)
         case unit, state:
             return Health(Protection.NO, exits.WRONG, f"{unit} is {state}", passing=True)
-
-
-def _installed(units: Units | None) -> str:
-    return next((unit for unit in LOADERS if unit in (units or {})), LOADERS[0])
 
 
 def is_starting(facts: Facts, now: float) -> bool:

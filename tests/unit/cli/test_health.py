@@ -17,6 +17,7 @@ from tests.unit.cli import machines
 from tests.unit.cli.machines import STATES
 from tests.unit.trees import helper_folder, kernel, put
 
+INSTALL = "install or start the distribution's kdump service"
 NOW = 5000.0  # seconds of the monotonic clock
 
 EXPECTED = {
@@ -192,6 +193,16 @@ def test_what_the_helper_records_is_what_is_read(tmp_path: Path) -> None:
     assert facts.last_load(root) == facts.LastLoad(method="kexec_load", kernel_updates=True, unprotected=0.25)
     record.write(root, record.Record(pending=record.Pending()))
     assert facts.last_load(root) == facts.LastLoad(pending=True)
+
+
+def test_nobody_is_told_to_start_a_unit_that_is_not_there(tmp_path: Path) -> None:
+    machines.stopped(tmp_path)
+    for units, hint in (
+        ({}, INSTALL),
+        ({OURS: {"ActiveState": "active"}}, INSTALL),
+        ({"kdump.service": {"ActiveState": "inactive"}}, "systemctl start kdump.service"),
+    ):
+        assert judge(facts.read(tmp_path, units)).hint == hint
 
 
 def test_a_link_of_systemds_tells_where_it_answers_root_alone(
