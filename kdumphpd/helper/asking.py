@@ -20,7 +20,7 @@ from kdumphpd.helper.lock import PATIENCE, Busy, asking_lock, request_lock
 from kdumphpd.helper.record import Pending, Record
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.load import choose, recording, units
-from kdumphpd.load.recording import Bypassed, LeftNothing, Recipe, Recording
+from kdumphpd.load.recording import Bypassed, Inputs, LeftNothing, Recipe, Recording
 from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.load.units import States
 from kdumphpd.load.unprotected import Meter
@@ -42,7 +42,7 @@ REQUEST_LIMIT = 600.0  # seconds
 class TookDown(LoadFailed):
     """An image was loaded before the loader was asked, and then none: for a time, or still."""
 
-    def __init__(self, why: str, inputs: dict[str, Any]) -> None:
+    def __init__(self, why: str, inputs: Inputs) -> None:
         super().__init__(why)
         self.why = why
         self.inputs = inputs  # what it read, before
@@ -126,25 +126,25 @@ class Asking:
             path.unlink(missing_ok=True)
 
     def _ask(self, say: Callable[[str], None]) -> Recording:
-        inputs = self._inputs()
+        inputs = recording.read_inputs(self.root, self._recipe)
         if why := self._unaskable(inputs):
             raise LoadFailed(f"{self.loader} is not asked, for it {why}")
         say(f"asking {self.loader} what it would load")
         before = image_loaded(self.root)
         meter = Meter(self.root, INTERVAL)
-        found, failure = None, None
+        found: Recording | LoadFailed
         try:
             with meter:
-                found = recording.record(self.root, self._recipe, LIMIT)
+                found = recording.record(self.root, self._recipe, inputs, LIMIT)
         except LoadFailed as error:
-            failure = error
+            found = error
         gone = before and not image_loaded(self.root)
-        if gone or (before and meter.unprotected and isinstance(failure, Bypassed)):
+        if gone or (before and meter.unprotected and isinstance(found, Bypassed)):
             seconds = f" for {meter.unprotected:.1f} s" if not gone else ""
             why = f"took the image down{seconds} although it was only asked what it loads"
-            raise TookDown(why, inputs) from failure
-        if failure is not None or found is None:
-            raise failure or LoadFailed("it said nothing")
+            raise TookDown(why, inputs)
+        if isinstance(found, LoadFailed):
+            raise found
         try:
             recording.keep(self.root, RECORDING, found)
         except OSError as error:
@@ -193,19 +193,20 @@ class Asking:
     def _never_again(self, took_down: TookDown) -> None:
         log.error(f"{self.loader} {took_down.why}", id=MessageId.RELOAD_FAILED)
         with suppress(OSError):
-            (self.root / UNASKABLE).write_text(json.dumps({"why": took_down.why, "inputs": took_down.inputs}))
+            word = {"why": took_down.why, "inputs": _to_json(took_down.inputs)}
+            (self.root / UNASKABLE).write_text(json.dumps(word))
 
-    def _unaskable(self, inputs: dict[str, Any]) -> str:
+    def _unaskable(self, inputs: Inputs) -> str:
         """Why the loader is not to be asked, until it is another one; empty where it may be."""
         try:
             known = json.loads((self.root / UNASKABLE).read_text())
-            return str(known["why"]) if known["inputs"] == inputs else ""
+            return str(known["why"]) if known["inputs"] == _to_json(inputs) else ""
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
-    def _inputs(self) -> dict[str, Any]:
-        found = recording.read_inputs(self.root, self._recipe)
-        return {path: file and file.to_json() for path, file in found.items()}
+
+def _to_json(inputs: Inputs) -> dict[str, Any]:
+    return {path: file and file.to_json() for path, file in inputs.items()}
 
 
 def resume(root: Path, known: Record) -> None:

@@ -115,10 +115,11 @@ class Recording:
             raise ValueError(f"not a recording: {error!r}") from error
 
 
-def record(root: Path, recipe: Recipe, limit: float) -> Recording:
-    """Run the loader, `limit` seconds at most: it may find that an initrd is due and build it. Raises LoadFailed."""
-    # Before it begins: what changes while it runs, it may have read or not.
-    inputs = read_inputs(root, recipe)
+def record(root: Path, recipe: Recipe, inputs: Inputs, limit: float) -> Recording:
+    """Run the loader, `limit` seconds at most: it may find that an initrd is due and build it. Raises LoadFailed.
+
+    `inputs` is from read_inputs(), before it begins: what changes while it runs, it may have read or not.
+    """
     properties = [*_binds(root), *recipe.properties, *loader_lock.properties(root, recipe.lock)]
     _prepare(root)
     failure: LoadFailed | None = None

@@ -17,7 +17,7 @@ from kdumphpd.helper.system import RealSystem
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load import choose, recording, units
 from kdumphpd.load.command import parse
-from kdumphpd.load.recording import Bypassed, Recipe, Recording
+from kdumphpd.load.recording import Bypassed, Inputs, Recipe, Recording
 from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.load.units import UnitState
 from kdumphpd.runtime import FOLDER, UNASKABLE
@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, loader: Callable[[Path], Recording]) 
     """Have `loader` run instead of the distribution's; who asked."""
     asking: list[Path] = []
 
-    def record(root: Path, _recipe: Recipe, _limit: float) -> Recording:
+    def record(root: Path, _recipe: Recipe, _inputs: Inputs, _limit: float) -> Recording:
         asking.append(root)
         return loader(root)
 

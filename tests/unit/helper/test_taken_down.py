@@ -15,7 +15,7 @@ from kdumphpd.helper.system import RealSystem, resume
 from kdumphpd.kernel.limits import Limits
 from kdumphpd.load import choose, recording, units
 from kdumphpd.load.command import parse
-from kdumphpd.load.recording import LeftNothing, LoaderFailed, Recipe, Recording
+from kdumphpd.load.recording import Inputs, LeftNothing, LoaderFailed, Recipe, Recording
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.load.units import UnitState
 from kdumphpd.runtime import ASKED, FOLDER, UNASKABLE
@@ -55,7 +55,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: dict[str, str]) 
 def ends(root: Path, monkeypatch: pytest.MonkeyPatch, how: Callable[[], Recording]) -> None:
     """The loader unloads, and that is the end of its being asked."""
 
-    def asked(_root: Path, _recipe: Recipe, _limit: float) -> Recording:
+    def asked(_root: Path, _recipe: Recipe, _inputs: Inputs, _limit: float) -> Recording:
         (root / LOADED).write_text("0\n")
         return how()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd.load.recording import CALLS, RECORDER, Recipe
+from kdumphpd.load import recording
+from kdumphpd.load.recording import CALLS, RECORDER, Recipe, Recording
 from kdumphpd.sysfs import BOOT_ID
 from tests.unit.load.transient import install
 from tests.unit.trees import put
@@ -47,3 +48,8 @@ def recipe(root: Path, script: str = "") -> Recipe:
         properties=("KeyringMode=shared",),
         inputs=("/etc/kdump.conf", "/etc/kdump/pre.d/*", "/etc/sysconfig/kdump"),
     )
+
+
+def record(root: Path, recipe: Recipe, limit: float) -> Recording:
+    """Ask it."""
+    return recording.record(root, recipe, recording.read_inputs(root, recipe), limit)

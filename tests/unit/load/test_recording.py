@@ -19,11 +19,10 @@ from kdumphpd.load.recording import (
     LoaderFailed,
     Recipe,
     is_fresh,
-    record,
 )
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.sysfs import BOOT_ID
-from tests.unit.load.asked import LOAD, call, machine, recipe
+from tests.unit.load.asked import LOAD, call, machine, recipe, record
 from tests.unit.trees import put
 
 

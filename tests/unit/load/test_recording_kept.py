@@ -8,8 +8,8 @@ import pytest
 
 from kdumphpd import runtime
 from kdumphpd.load.command import parse
-from kdumphpd.load.recording import Recording, keep, load_kept, record
-from tests.unit.load.asked import machine, recipe
+from kdumphpd.load.recording import Recording, keep, load_kept
+from tests.unit.load.asked import machine, recipe, record
 from tests.unit.trees import put
 
 
