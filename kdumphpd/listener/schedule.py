@@ -142,10 +142,7 @@ class Schedule:
         """When to come back; while a request is under way, when it has taken too long."""
         if self.asked is not None:
             return self._asked_at + self.patience
-        moments = [at for at, _ in filter(None, (self._check if self._check_may_run() else None, self._retry))]
-        if (settled := self._burst_deadline()) is not None:
-            moments.append(settled)
-        return min(moments, default=None)
+        return min((at for at in self._moments() if at is not None), default=None)
 
     def skip(self, now: float) -> None:
         """What is due needs no request: no image is loaded, and that is not our doing."""
@@ -169,55 +166,52 @@ class Schedule:
     def settling(self) -> float | None:
         """When the burst began that will be asked about before long; None where there is none."""
         burst = self.coalescer.burst
-        return burst.opened if burst is not None and self.asked is None and self.deferred_until is None else None
+        return burst.opened if burst is not None and self.asked is None else None
 
     @property
     def open_burst(self) -> bool:
         burst = self.coalescer.burst
         if burst is not None and (burst.events or burst.lost):
             return True
-        # One that another request was in the way of is tried again, and neither deferred nor failed.
-        busy = self._retry if self.deferred_until is None and not self.failure else None
-        ask = self.asked or (busy and busy[1])
-        return ask is not None and ask.burst is not None
+        return self._unheard or (self.asked is not None and self.asked.burst is not None)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    @property
+    def _unheard(self) -> bool:
+        """A burst that another request was in the way of: it has been neither deferred nor failed."""
+        return self._retry is not None and self._retry[1].burst is not None and not self._retry[1].again
+
+    def _moments(self) -> tuple[float | None, float | None, float | None]:
+        """When the open burst, the retry and the check are due; None for what there is not, or what waits.
+
+        Until a burst has settled crash_hotplug must not be read, and an image that is loaded is soon out of date. A
+        check takes the machine as it is for what the image was loaded for, where nothing else tells. So both wait for
+        an open burst, whose own request is as good. A reload that is pending waits for nothing.
+        """
+        burst = self.coalescer.deadline()
+        retry = self._retry[0] if self._retry else None
+        if self._unheard:
+            return None, retry, None
+        if burst is not None:
+            return burst, retry if self.pending else None, None
+        return None, retry, self._check[0] if self._check else None
+
     def _next(self, now: float) -> Ask | None:
-        retry = self._retry
-        if retry and retry[0] <= now:
-            self._retry = self.deferred_until = None
-            burst = self._taken(now) if self.pending else None
-            return replace(retry[1], burst=burst or retry[1].burst, again=retry[1].again and burst is None)
-        due = self._burst_deadline()
-        if due is not None and due <= now and (closed := self.coalescer.close(now)) is not None:
+        burst_at, retry_at, check_at = self._moments()
+        if burst_at is not None and burst_at <= now and (closed := self.coalescer.close(now)) is not None:
             burst, settled = closed
             return Ask(Request.UPDATE if settled else Request.UPDATE_UNSETTLED, burst=burst)
-        if self._check and self._check[0] <= now and self._check_may_run():
+        retry = self._retry
+        if retry and retry_at is not None and retry_at <= now:
+            self._retry = self.deferred_until = None
+            return replace(retry[1], request=Request.UPDATE_UNSETTLED) if self.coalescer.burst else retry[1]
+        if self._check and check_at is not None and check_at <= now:
             ask, self._check = self._check[1], None
             # A change whose update has failed is still open: a mere check would take it for described.
-            changed = self._retry is not None and self._retry[1].request is not Request.CHECK
+            changed = retry is not None and retry[1].request is not Request.CHECK
             return replace(ask, request=Request.UPDATE) if changed else ask
         return None
-
-    def _check_may_run(self) -> bool:
-        """A check takes the machine as it is for what the image was loaded for, where nothing else tells.
-
-        So it waits for an open burst, but not for a deferred reload: an operator may have made that needless.
-        """
-        return self.coalescer.burst is None or self.deferred_until is not None
-
-    def _burst_deadline(self) -> float | None:
-        """A burst that begins while a reload is deferred is part of that one, and waits for it."""
-        due = self.coalescer.deadline()
-        if due is None or self.deferred_until is None:
-            return due
-        return max(due, self.deferred_until)
-
-    def _taken(self, now: float) -> Burst | None:
-        """The burst that is open, if it has settled."""
-        closed = self.coalescer.close(now)
-        return closed[0] if closed else None
 
     def _again(self, ask: Ask, now: float) -> None:
         backoff = self._pending_backoff if self.pending else self._backoff
@@ -227,8 +221,7 @@ class Schedule:
         self._retry = (now + backoff.failed(), Ask(request, why, ask.burst, again=True))
 
     def _ended(self) -> Ask:
-        ask = self.asked or Ask(Request.CHECK)
-        self.asked = None
+        ask, self.asked = self.asked or Ask(Request.CHECK), None
         return ask
 
     def _plan(self, now: float) -> None:

@@ -164,6 +164,16 @@ def test_a_deferred_reload_is_red_until_then(listener: Listener) -> None:
     assert listener.loop.unfinished() == ""
 
 
+def test_an_image_that_the_kernel_has_put_right_meanwhile_is_not_called_out_of_date_until_then(
+    listener: Listener,
+) -> None:
+    listener.monitor.send(*DIMM)
+    listener.answer(Result(Outcome.DEFERRED, detail="2 GiB missing", armed=True, wait=3000.0))
+    listener.monitor.send(*DIMM)
+    assert listener.answer(CURRENT) == "update"
+    assert listener.state.healthy
+
+
 def test_a_pending_reload_is_unprotected_and_asked_for_at_once(listener: Listener) -> None:
     put(listener.root, {CRASH_LOADED: "0\n", RECORD: '{"pending": {"units": []}}'})
     listener.loop._look_at = 0
