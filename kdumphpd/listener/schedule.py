@@ -222,6 +222,8 @@ class Schedule:
 
     def _ended(self) -> Ask:
         ask, self.asked = self.asked or Ask(Request.CHECK), None
+        if ask.burst is None and self._retry:  # its burst has come to no end yet
+            ask = replace(ask, burst=self._retry[1].burst, again=True)
         return ask
 
     def _plan(self, now: float) -> None:

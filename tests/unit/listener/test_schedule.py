@@ -204,6 +204,17 @@ def test_a_reload_that_was_deferred_into_a_burst_waits_for_that(schedule: Schedu
     assert due(schedule, 3600).routine
 
 
+def test_a_check_meanwhile_does_not_end_the_burst_that_it_was_deferred_for(schedule: Schedule) -> None:
+    schedule.uevent(online(1), 10)
+    due(schedule, 11)
+    schedule.answered(DEFERRED, 11)
+    schedule.replaced("/run/lock/kdump was written", 20)
+    due(schedule, 22)
+    schedule.answered(replace(DEFERRED, wait=89), 22)
+    ask = due(schedule, 111)
+    assert (ask.burst and ask.burst.opened, ask.again) == (10, True)
+
+
 def test_a_pending_reload_does_not_wait_for_a_deferred_one(schedule: Schedule) -> None:
     schedule.uevent(online(1), 10)
     due(schedule, 11)
