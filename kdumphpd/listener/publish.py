@@ -35,8 +35,9 @@ class Publisher:
     def publish(self, now_state: State, now: float) -> None:
         """Write what has changed. `now`: seconds of a monotonic clock."""
         if self._said != now_state.status:
-            # A file's name in it need not be text.
-            self._notify(f"STATUS={now_state.status.encode(errors='backslashreplace').decode()}")
+            # A file's name in it need not be text. What a loader said may have lines, each an assignment to systemd.
+            line = now_state.status.encode(errors="backslashreplace").decode().replace("\n", " ")
+            self._notify(f"STATUS={line}")
             self._said = now_state.status
         changed = self._written != now_state
         if changed and self._try(STATE, "kdumphpctl shows an old state", lambda: state.write(self._root, now_state)):

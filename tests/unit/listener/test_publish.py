@@ -84,6 +84,15 @@ def test_what_could_not_be_written_is_tried_again(folder: Path, monkeypatch: pyt
     assert said == ["STATUS=Armed"], "it is said once"
 
 
+def test_what_a_loader_has_said_in_several_lines_is_one_assignment(folder: Path) -> None:
+    """systemd takes every line for an assignment of its own (sd_notify(3))."""
+    said: list[str] = []
+    status = "The kdump image may be out of date: kexec failed: no room\nMAINPID=1; next try in 4 s"
+    Publisher(folder, said.append, Tally()).publish(replace(STALE, status=status), 0.0)
+    assert said == ["STATUS=" + status.replace("\n", " ")]
+    assert state.read(folder).status == status
+
+
 def full(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
