@@ -5,13 +5,10 @@ import time
 
 from kdumphpd.ids import IdSet
 from kdumphpd.listener.coalesce import Burst
-from kdumphpd.listener.schedule import FINE, Ask
+from kdumphpd.listener.schedule import FINE, RIGHT, Ask
 from kdumphpd.messages import NOT_LOADED, size
 from kdumphpd.protocol import Outcome, Result, Totals
 from kdumphpd.state import Condition, LastBurst, State
-
-# The image is right and nobody had to do anything about it.
-RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
 
 
 def level(ask: Ask, result: Result) -> str:

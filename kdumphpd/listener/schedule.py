@@ -30,7 +30,9 @@ PENDING_LONGEST = 10.0  # seconds
 
 BUSY_PAUSE = 2.0  # seconds
 
-FINE = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.RELOADED, Outcome.NOT_LOADED, Outcome.CONFIGURED})
+# The image was as it should be, or there was none to be wrong: nobody had to do anything about it.
+RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
+FINE = RIGHT | {Outcome.RELOADED}
 
 
 @dataclass(frozen=True, slots=True)
