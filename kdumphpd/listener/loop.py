@@ -16,7 +16,7 @@ from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.publish import Publisher
 from kdumphpd.listener.receive import Lost
 from kdumphpd.listener.schedule import FINE, REPLACED_DELAY, RIGHT, UNLOADED_DELAY, Ask, Schedule
-from kdumphpd.listener.tally import Tally
+from kdumphpd.listener.tally import DESCRIBED, Tally
 from kdumphpd.listener.uevents import Uevents
 from kdumphpd.messages import MessageId
 from kdumphpd.protocol import Outcome, Request, Result, Totals
@@ -214,7 +214,7 @@ class Loop:
         sentence = f"{self._happened(ask)}: {done}"
         retried = self._again() if result.outcome not in FINE | {Outcome.DEFERRED, Outcome.MISSING} else ""
         stale = 0.0
-        if ask.burst is not None and result.armed and result.outcome not in RIGHT:
+        if ask.burst is not None and result.armed and result.outcome not in RIGHT and result.reason not in DESCRIBED:
             stale = time.monotonic() - ask.burst.opened
         journal_fields = report.fields(ask, result, time.monotonic())
         log.say(report.level(ask, result), f"{sentence}{retried}", id=message_id, **journal_fields)

@@ -132,6 +132,14 @@ def test_a_burst_is_in_the_state_from_its_first_event_on(listener: Listener) -> 
     assert now.last_burst.sentence.endswith(": the kernel updated the kdump image")
 
 
+def test_a_reload_of_an_image_that_did_describe_the_machine_was_for_no_stale_one(listener: Listener) -> None:
+    for reason, stale in ((Reason.STALE, True), (Reason.NOT_UPDATABLE, False)):
+        listener.monitor.send(*DIMM)
+        listener.answer(Result(Outcome.RELOADED, reason, method="kexec -s", seconds=0.2, armed=True, settings=QUICK))
+        assert listener.state.last_burst
+        assert (listener.state.last_burst.stale > 0) == stale
+
+
 def test_a_reload_that_an_operator_asked_for_is_counted_and_said(listener: Listener) -> None:
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
