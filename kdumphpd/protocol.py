@@ -16,6 +16,9 @@ from kdumphpd import fields
 # For how long the helper waits for its request: whoever connects and says nothing does not keep the place.
 REQUEST_TIMEOUT = 10.0  # seconds
 
+# How long it may take to answer: RuntimeMaxSec= of kdumphpd-helper@.service, and a little for systemd to end it.
+PATIENCE = 3 * 3600.0 + 60.0  # seconds
+
 MAX_LINE = 65536  # bytes; a result with thousands of ranges is cut by its writer, not here
 
 
@@ -86,7 +89,6 @@ class Settings:
     settle_time: float
     max_delay: float
     interval: float  # verify.interval
-    patience: float  # how long a request may take
 
 
 @dataclass(frozen=True)

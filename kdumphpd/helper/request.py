@@ -46,9 +46,6 @@ SEND_TIMEOUT = 5.0  # seconds; whoever does not read what we say does not stop u
 # Nothing was loaded, so what would be may not be known yet.
 LEFT_ALONE = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.UNSAFE})
 
-# The unit's RuntimeMaxSec=, and a little more for systemd to end it.
-LONGEST = 3 * 3600.0 + 60.0  # seconds
-
 
 def main() -> None:
     journal.configure("kdumphpd-helper")
@@ -132,7 +129,6 @@ def settings(config: Config) -> Settings:
         settle_time=config.events.settle_time,
         max_delay=config.events.max_delay,
         interval=config.verify.interval,
-        patience=LONGEST,
     )
 
 

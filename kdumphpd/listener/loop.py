@@ -19,7 +19,7 @@ from kdumphpd.listener.schedule import FINE, REPLACED_DELAY, RIGHT, UNLOADED_DEL
 from kdumphpd.listener.tally import DESCRIBED, Tally
 from kdumphpd.listener.uevents import Uevents
 from kdumphpd.messages import MessageId
-from kdumphpd.protocol import Outcome, Request, Result, Totals
+from kdumphpd.protocol import PATIENCE, Outcome, Request, Result, Totals
 from kdumphpd.runtime import reload_pending
 from kdumphpd.state import LastCheck, State
 from kdumphpd.sysfs import block_size
@@ -162,7 +162,7 @@ class Loop:
         deadline = self._schedule.deadline()
         if self._helper.at_work and deadline is not None and now >= deadline:
             self._helper.give_up()
-            self.unanswered(f"the helper gave no result within {self._schedule.patience:.0f} s")
+            self.unanswered(f"the helper gave no result within {PATIENCE:.0f} s")
 
     def answered(self, result: Result) -> None:
         self._own_doing()

@@ -9,10 +9,7 @@ from dataclasses import dataclass, replace
 from kdumphpd.config import EventsConfig, VerifyConfig
 from kdumphpd.listener.backoff import Backoff
 from kdumphpd.listener.coalesce import Burst, Coalescer, Uevent
-from kdumphpd.protocol import Outcome, Request, Result, Settings
-
-# The helper's own limit, until it has told us.
-PATIENCE = 3 * 3600.0  # seconds
+from kdumphpd.protocol import PATIENCE, Outcome, Request, Result, Settings
 
 # A loader that has just written its files may not have ended yet; one that has unloaded may be about to load.
 REPLACED_DELAY = 2.0  # seconds
@@ -52,7 +49,6 @@ class Schedule:
     def __init__(self) -> None:
         self.coalescer = Coalescer(EventsConfig().settle_time, EventsConfig().max_delay)
         self.interval = VerifyConfig().interval  # seconds
-        self.patience = PATIENCE  # seconds
         self.asked: Ask | None = None  # the request under way
         self.pending = False  # no image is loaded, and a reload of ours has taken it down
         self.deferred_until: float | None = None
@@ -83,7 +79,7 @@ class Schedule:
 
     def configured(self, settings: Settings, now: float) -> None:
         self.coalescer.settle_time, self.coalescer.max_delay = settings.settle_time, settings.max_delay
-        self.interval, self.patience = settings.interval, settings.patience
+        self.interval = settings.interval
         if self._check and self._check[1].routine and self._check[0] > now + self.interval:
             self._check = None
             self._plan(now)
@@ -143,7 +139,7 @@ class Schedule:
     def deadline(self) -> float | None:
         """When to come back; while a request is under way, when it has taken too long."""
         if self.asked is not None:
-            return self._asked_at + self.patience
+            return self._asked_at + PATIENCE
         return min((at for at in self._moments() if at is not None), default=None)
 
     def skip(self, now: float) -> None:

@@ -93,7 +93,7 @@ def helper(*answers: Result) -> Iterator[list[str]]:
         thread.join(30)
 
 
-SETTINGS = Settings(settle_time=1, max_delay=10, interval=3600, patience=60)
+SETTINGS = Settings(settle_time=1, max_delay=10, interval=3600)
 NOT_LOADED = Result(Outcome.NOT_LOADED, settings=SETTINGS)
 
 

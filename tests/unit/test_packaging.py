@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kdumphpd import __version__, runtime
+from kdumphpd import __version__, protocol, runtime
 from kdumphpd.cli import exits
-from kdumphpd.helper import request
 from kdumphpd.listener import receive
 from kdumphpd.load import recording
 from kdumphpd.messages import MessageId
@@ -103,7 +102,7 @@ def test_units_and_programs_agree() -> None:
     assert settings("kdumphpd-check.service")["SuccessExitStatus"] == [f"{exits.NOT_LOADED} SIGTERM"]
     assert [f"run/{name}" for name in helper["RuntimeDirectory"]] == [runtime.FOLDER]
     assert runtime.STATE.startswith(f"run/{settings('kdumphpd.service')['RuntimeDirectory'][0]}/")
-    assert helper["RuntimeMaxSec"] == [f"{(request.LONGEST - 60) / 3600:g}h"]
+    assert helper["RuntimeMaxSec"] == [f"{(protocol.PATIENCE - 60) / 3600:g}h"]
     assert settings("kdumphpd.socket")["ReceiveBuffer"] == [f"{receive.RECEIVE_BUFFER >> 20}M"]
 
 

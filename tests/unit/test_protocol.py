@@ -31,7 +31,7 @@ def test_a_result_arrives_as_it_was_sent() -> None:
         armed=True,
         wait=3.0,
         kernel_updates=True,
-        settings=Settings(settle_time=1.0, max_delay=10.0, interval=3600.0, patience=60.0),
+        settings=Settings(settle_time=1.0, max_delay=10.0, interval=3600.0),
         totals=Totals(reloads=3, unprotected=0.5),
     )
     assert decode(encode(result)) == result

@@ -82,9 +82,8 @@ class Machine:
         self.kernel.noticed = set(self.kernel.blocks)
         if self.kernel.image is not None:
             self.kernel.image.noticed = True
-        patience = LONGEST + 60.0
         events = self.config.events
-        settings = Settings(events.settle_time, events.max_delay, self.config.verify.interval, patience)
+        settings = Settings(events.settle_time, events.max_delay, self.config.verify.interval)
         return replace(result, pending=known.pending is not None, settings=settings)
 
     def _check(self, wanted: bool | None, loads: int, before: int, result: Result) -> None:

@@ -19,7 +19,7 @@ from kdumphpd.runtime import RECORD, SOCKET, STATE
 from kdumphpd.state import State
 from tests.unit.trees import CRASH_LOADED, kernel, put
 
-QUICK = Settings(settle_time=0.05, max_delay=1, interval=3600, patience=100)
+QUICK = Settings(settle_time=0.05, max_delay=1, interval=3600)
 CURRENT = Result(Outcome.CURRENT, reason=Reason.CURRENT, armed=True, kernel_updates=True, settings=QUICK)
 
 

@@ -2,7 +2,7 @@
 """When the helper is asked, and for what."""
 
 from kdumphpd.listener.schedule import Schedule
-from kdumphpd.protocol import Outcome, Request, Result, Settings
+from kdumphpd.protocol import PATIENCE, Outcome, Request, Result, Settings
 from tests.unit.listener.schedules import CURRENT, due, online
 
 
@@ -54,7 +54,7 @@ def test_without_any_event_the_image_is_checked_every_interval(schedule: Schedul
 
 
 def test_the_answer_brings_the_configuration(schedule: Schedule) -> None:
-    schedule.configured(Settings(settle_time=5, max_delay=50, interval=60, patience=100), 0)
+    schedule.configured(Settings(settle_time=5, max_delay=50, interval=60), 0)
     schedule.uevent(online(1), 10)
     assert due(schedule, 15).request is Request.UPDATE
     schedule.answered(CURRENT, 15)
@@ -89,13 +89,13 @@ def test_a_helper_that_is_busy_is_asked_again_soon_and_nothing_is_wrong(schedule
 
 
 def test_a_helper_that_does_not_answer_is_given_up_after_its_patience(schedule: Schedule) -> None:
-    schedule.configured(Settings(settle_time=1, max_delay=10, interval=3600, patience=100), 0)
     schedule.uevent(online(1), 10)
     due(schedule, 11)
-    assert schedule.deadline() == 111
-    schedule.unanswered("no result", 111)
+    end = 11 + PATIENCE
+    assert schedule.deadline() == end
+    schedule.unanswered("no result", end)
     assert schedule.failure == "no result"
-    assert due(schedule, 112).burst is not None
+    assert schedule.next_try == end + 1
 
 
 # --- a reload that is pending ---------------------------------------------------------------------------
