@@ -45,7 +45,6 @@ class ReloadOperations(LoadOperations, UnloadOperations, Protocol):
     """What a reload does and sees."""
 
     def now(self) -> float: ...
-    def observe(self, record: Record, *, settled: bool) -> Observation: ...
     def machine(self) -> Fingerprint | None: ...
     def save(self, record: Record) -> bool: ...
     def lacking(self) -> str: ...
@@ -106,7 +105,7 @@ def reload(
     if result.outcome is Outcome.FAILED and not result.known:
         log.error(f"the reload failed: {result.detail}", id=MessageId.RELOAD_FAILED)
     system.save(record)
-    return replace(result, reason=result.reason or decision.reason, loader=name, pending=record.pending is not None)
+    return replace(result, reason=result.reason or decision.reason, loader=name)
 
 
 def _not_begun(run: Reload, decision: Decision, error: LoadFailed) -> Result:

@@ -37,7 +37,7 @@ def serve(request: Request, system: ReloadOperations, record: Record, config: Co
         system.save(record)
         wanting = system.wanting() if decision.reason is Reason.NOT_LOADED else ""
         return left_alone(decision, observed, wanting)
-    wait = _wait(record, config, system.now())
+    wait = next_allowed(record.ended, record.unprotected, config.reload.max_unprotected) - system.now()
     if observed.loaded and wait > 0 and request is not Request.REARM_NOW:
         return _deferred(system, record, observed, decision, wait)
     return reload(system, record, config, request, decision, observed, say)
@@ -53,10 +53,3 @@ def _deferred(
         return left_alone(decision, observed)
     system.save(record)
     return Result(Outcome.DEFERRED, reason=decision.reason, detail=decision.detail, armed=True, wait=wait)
-
-
-def _wait(record: Record, config: Config, now: float) -> float:
-    """Seconds before the next reload is within the rate limit."""
-    if not record.unprotected:
-        return 0.0
-    return next_allowed(record.ended, record.unprotected, config.reload.max_unprotected) - now
