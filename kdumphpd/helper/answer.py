@@ -1,13 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The record and the answer of a request after which nothing was loaded."""
 
+from collections.abc import Callable
+
 from kdumphpd.helper.decide import Action, Decision
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record
 from kdumphpd.protocol import Outcome, Reason, Result
 
 
-def note(record: Record, observed: Observation, decision: Decision) -> None:
+def left_alone(
+    record: Record, observed: Observation, decision: Decision, wanting: Callable[[], str] = lambda: ""
+) -> Result:
+    """The answer, once `record` is up to date. `wanting`: which unit wants an image where none is, in words."""
+    _note(record, observed, decision)
+    if decision.reason is Reason.NOT_LOADED and (why := wanting()):
+        return Result(Outcome.MISSING, reason=decision.reason, detail=why)
+    outcome = {
+        Action.LEAVE_ALONE: Outcome.NOT_LOADED,
+        Action.NOTHING: Outcome.UNVERIFIED if decision.reason is Reason.KERNEL_UPDATES else Outcome.CURRENT,
+        Action.UNRESOLVED: Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.STALE,
+    }[decision.action]
+    return Result(
+        outcome,
+        reason=decision.reason,
+        detail=decision.detail,
+        armed=decision.action is not Action.LEAVE_ALONE,
+        kernel_updates=decision.reason is Reason.KERNEL_UPDATES or (observed.loaded and observed.updatable),
+    )
+
+
+def _note(record: Record, observed: Observation, decision: Decision) -> None:
     """Write down what an observation says of the loaded image, where nothing was loaded."""
     record.pending = None  # there is an image, or there shall be none
     if not observed.loaded:
@@ -26,21 +49,3 @@ def note(record: Record, observed: Observation, decision: Decision) -> None:
         record.handled = max(record.handled, observed.last_error)
     if decision.action is Action.NOTHING:
         record.unresolved = record.reported = ""
-
-
-def left_alone(decision: Decision, observed: Observation, wanting: str = "") -> Result:
-    """The answer where nothing was loaded. `wanting`: which unit of the distribution's wants an image, in words."""
-    if decision.action is Action.LEAVE_ALONE and wanting:
-        return Result(Outcome.MISSING, reason=decision.reason, detail=wanting)
-    outcome = {
-        Action.LEAVE_ALONE: Outcome.NOT_LOADED,
-        Action.NOTHING: Outcome.UNVERIFIED if decision.reason is Reason.KERNEL_UPDATES else Outcome.CURRENT,
-        Action.UNRESOLVED: Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.STALE,
-    }[decision.action]
-    return Result(
-        outcome,
-        reason=decision.reason,
-        detail=decision.detail,
-        armed=decision.action is not Action.LEAVE_ALONE,
-        kernel_updates=decision.reason is Reason.KERNEL_UPDATES or (observed.loaded and observed.updatable),
-    )

@@ -9,7 +9,7 @@ from typing import Protocol
 from kdumphpd import journal
 from kdumphpd.config import Config, LoaderChoice
 from kdumphpd.helper import attempt
-from kdumphpd.helper.answer import left_alone, note
+from kdumphpd.helper.answer import left_alone
 from kdumphpd.helper.attempt import Attempt, LoadOperations, Measured
 from kdumphpd.helper.decide import Action, Decision, changed_since, decide
 from kdumphpd.helper.observe import Observation
@@ -139,11 +139,12 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
         decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
     if decision.action is not Action.RELOAD:
-        return _overtaken(run, decision, before)
+        # Others were waited for, and have done what was to be done, or undone it.
+        return left_alone(record, before, decision, system.wanting)
     methods = _wanted(_methods(run, loader, limits, units), decision, before)
     log.info(f"reloading the kdump image: {decision.detail or BECAUSE[decision.reason]}")
     if before.loaded and not system.is_loaded():  # unloaded while the loader was asked, and not by us
-        return _overtaken(run, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), before)
+        return left_alone(record, before, Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED), system.wanting)
     machine = system.machine()  # before, for what changes meanwhile is not in the image
     done, meter = _load(run, methods, decision, before, units)
     outdated = False
@@ -191,12 +192,6 @@ def _wanted(methods: list[Method], decision: Decision, before: Observation) -> l
         if not methods:
             raise LoadFailed("only the distribution's own reload is left, and that would load the same image again")
     return methods
-
-
-def _overtaken(run: Reload, decision: Decision, observed: Observation) -> Result:
-    """Others were waited for, and have done what was to be done, or undone it."""
-    note(run.record, observed, decision)
-    return left_alone(decision, observed, run.system.wanting() if decision.reason is Reason.NOT_LOADED else "")
 
 
 def _load(

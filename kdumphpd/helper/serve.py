@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from kdumphpd import journal
 from kdumphpd.config import Config
-from kdumphpd.helper.answer import left_alone, note
+from kdumphpd.helper.answer import left_alone
 from kdumphpd.helper.decide import Action, Decision
 from kdumphpd.helper.observe import Observation
 from kdumphpd.helper.record import Record
@@ -33,10 +33,9 @@ def serve(request: Request, system: ReloadOperations, record: Record, config: Co
         return result
     decision = decided(system, record, request, config, observed)
     if decision.action is not Action.RELOAD:
-        note(record, observed, decision)
+        result = left_alone(record, observed, decision, system.wanting)
         system.save(record)
-        wanting = system.wanting() if decision.reason is Reason.NOT_LOADED else ""
-        return left_alone(decision, observed, wanting)
+        return result
     wait = next_allowed(record.ended, record.unprotected, config.reload.max_unprotected) - system.now()
     if observed.loaded and wait > 0 and request is not Request.REARM_NOW:
         return _deferred(system, record, observed, decision, wait)
@@ -48,8 +47,8 @@ def _deferred(
 ) -> Result:
     if decision.reason is Reason.NOT_UPDATABLE:  # it is right, and a later check sees the same
         decision = Decision(Action.NOTHING, Reason.CURRENT, describes=True)
-        note(record, observed, decision)
-        system.save(record)
-        return left_alone(decision, observed)
+        result = left_alone(record, observed, decision)
+    else:
+        result = Result(Outcome.DEFERRED, reason=decision.reason, detail=decision.detail, armed=True, wait=wait)
     system.save(record)
-    return Result(Outcome.DEFERRED, reason=decision.reason, detail=decision.detail, armed=True, wait=wait)
+    return result
