@@ -21,19 +21,15 @@ def left_alone(
         Action.NOTHING: Outcome.UNVERIFIED if decision.reason is Reason.KERNEL_UPDATES else Outcome.CURRENT,
         Action.UNRESOLVED: Outcome.UNSAFE if decision.reason is Reason.UNSAFE else Outcome.STALE,
     }[decision.action]
-    return Result(
-        outcome,
-        reason=decision.reason,
-        detail=decision.detail,
-        armed=decision.action is not Action.LEAVE_ALONE,
-        kernel_updates=decision.reason is Reason.KERNEL_UPDATES or (observed.loaded and observed.updatable),
-    )
+    armed = decision.action is not Action.LEAVE_ALONE
+    updates = armed and (decision.reason is Reason.KERNEL_UPDATES or observed.updatable)
+    return Result(outcome, reason=decision.reason, detail=decision.detail, armed=armed, kernel_updates=updates)
 
 
 def _note(record: Record, observed: Observation, decision: Decision) -> None:
     """Write down what an observation says of the loaded image, where nothing was loaded."""
     record.pending = None  # there is an image, or there shall be none
-    if not observed.loaded:
+    if decision.action is Action.LEAVE_ALONE:  # unloaded since it was observed, perhaps
         record.forget_image()
         return
     if observed.image and observed.identity != record.image:

@@ -2,12 +2,14 @@
 """A reload that has begun, and others who load meanwhile. Each test is one situation."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 
 from kdumphpd.config import Config, LoaderChoice
-from kdumphpd.helper.record import Pending, Unit
+from kdumphpd.helper.record import Pending, Record, Unit
 from kdumphpd.helper.serve import serve
+from kdumphpd.kernel.limits import Limits
 from kdumphpd.load.method import Method
 from kdumphpd.load.run import LoadFailed
 from kdumphpd.protocol import Outcome, Reason, Request
@@ -137,6 +139,23 @@ def test_a_bug_in_a_load_leaves_nothing_pending_beside_an_image(world: World) ->
     with pytest.raises(ValueError, match="null"):
         serve(Request.UPDATE, Bug(world), world.record, Config(), silent)
     assert world.record.pending is None
+
+
+def test_an_image_that_is_unloaded_while_the_loader_is_asked_is_forgotten(hidden: World) -> None:
+    """Or what was known of it would be said of the next one, which the operator loads."""
+    hidden.record = Record(machine=hidden.fingerprint(), method="kexec_load")
+    hidden.offline(1)
+
+    class Unloading(FakeSystem):
+        def methods(
+            self, loader: LoaderChoice, limits: Limits, say: Callable[[str], None], *, renew: bool = False
+        ) -> list[Method]:
+            self.world.image = None
+            return super().methods(loader, limits, say, renew=renew)
+
+    result = serve(Request.UPDATE, Unloading(hidden), copy.deepcopy(hidden.record), Config(), silent)
+    assert (result.outcome, result.armed, result.kernel_updates) == (Outcome.MISSING, False, False)
+    assert hidden.record == Record()
 
 
 class Unable(FakeSystem):
