@@ -144,9 +144,6 @@ def digest(text: str) -> str:
 
 
 def _encode(record: Record) -> bytes:
-    content = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    content["pending"] = dataclasses.asdict(record.pending) if record.pending else None
-    content["unwanted"] = dataclasses.asdict(record.unwanted) if record.unwanted else None
-    content["loaders"] = [dataclasses.asdict(unit) for unit in record.loaders]
-    content["machine"] = record.machine.to_json() if record.machine else None
+    content = dataclasses.asdict(dataclasses.replace(record, machine=None))
+    content["machine"] = record.machine and record.machine.to_json()
     return json.dumps(content, separators=(",", ":")).encode().ljust(MAX_RECORD)
