@@ -44,7 +44,6 @@ class TookDown(LoadFailed):
 
     def __init__(self, why: str, inputs: Inputs) -> None:
         super().__init__(why)
-        self.why = why
         self.inputs = inputs  # what it read, before
 
 
@@ -84,7 +83,7 @@ class Asking:
                     if self._was_it(before):
                         self._never_again(error)
                         if not image_loaded(self.root):
-                            self._put_back(error.why)
+                            self._put_back(error)
                     raise
         finally:
             lock.release()
@@ -184,16 +183,16 @@ class Asking:
         finally:
             lock.release()
 
-    def _put_back(self, why: str) -> None:
+    def _put_back(self, took_down: TookDown) -> None:
         try:
             choose.load(self.root, self.loader)
         except LoadFailed as error:
-            raise LeftNothing(f"{self.loader} {why}, and loads nothing now: {error}") from error
+            raise LeftNothing(f"{self.loader} {took_down}, and loads nothing now: {error}") from error
 
     def _never_again(self, took_down: TookDown) -> None:
-        log.error(f"{self.loader} {took_down.why}", id=MessageId.RELOAD_FAILED)
+        log.error(f"{self.loader} {took_down}", id=MessageId.RELOAD_FAILED)
         with suppress(OSError):
-            word = {"why": took_down.why, "inputs": _to_json(took_down.inputs)}
+            word = {"why": str(took_down), "inputs": _to_json(took_down.inputs)}
             (self.root / UNASKABLE).write_text(json.dumps(word))
 
     def _unaskable(self, inputs: Inputs) -> str:
