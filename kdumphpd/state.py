@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class State:
     unprotected: float = 0.0  # seconds without an image in all our reloads
     last_check: LastCheck | None = None
     last_burst: LastBurst | None = None
-    version: int = field(default=1)
+    version: int = 1
 
 
 def write(root: Path, state: State) -> None:
