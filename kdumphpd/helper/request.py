@@ -43,7 +43,7 @@ log = journal.logger()
 
 SEND_TIMEOUT = 5.0  # seconds; whoever does not read what we say does not stop us
 
-# Nothing was loaded, so what would be may not be known yet.
+# Nothing was loaded over the image that is there, so what would be may not be known yet.
 LEFT_ALONE = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.UNSAFE})
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as client:
         result = answer(client, Path("/"))
         send(client, result)
-        if result.outcome in LEFT_ALONE and result.armed:
+        if result.outcome in LEFT_ALONE:
             prepare(client, Path("/"))
         hang_up(client)
     # A thread may still wait for a disk that does not answer (load/run.py): it must not keep us.
