@@ -5,6 +5,7 @@ pydantic validates, through models that are made of the declaration in config.py
 2.x share. It is imported only for files that have changed: the helper reads the configuration for every request.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -47,8 +48,9 @@ def load_kept(root: Path, kept: Path) -> Config:
     try:
         draft.write_text(json.dumps({"files": stamp, "config": dataclasses.asdict(config)}))
         draft.replace(kept)
-    except OSError:
-        pass  # the next request takes longer, and that is all
+    except OSError:  # the next request takes longer, and that is all
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     return config
 
 

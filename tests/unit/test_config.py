@@ -258,59 +258,10 @@ def test_what_is_expected_is_said_in_words() -> None:
     assert expected("reload.kexec.initrd") == "a text in quotation marks"
 
 
-# --- the last configuration that was right ------------------------------------------------------------------
-
-
-def test_files_that_have_not_changed_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 2\n"})
-    kept = tmp_path / "kept.json"
-    known = config_file.load_kept(tmp_path, kept)
-    monkeypatch.setattr(config_file, "_read", lambda path: pytest.fail("it was read"))
-    assert config_file.load_kept(tmp_path, kept) == known
-
-
-def test_a_file_that_has_changed_is_read(tmp_path: Path) -> None:
-    kept = tmp_path / "kept.json"
-    assert config_file.load_kept(tmp_path, kept) == Config()
-    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 2\n"})
-    assert config_file.load_kept(tmp_path, kept).events.settle_time == 2
-
-
-def test_while_a_file_is_in_error_the_last_one_that_was_right_is_known(tmp_path: Path) -> None:
-    kept = tmp_path / "kept.json"
-    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 2\n"})
-    known = config_file.load_kept(tmp_path, kept)
-    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 0\n"})
-    with pytest.raises(ConfigError):
-        config_file.load_kept(tmp_path, kept)
-    assert config_file.recall(kept) == known
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"config": {"events": {"settle_time": "x"}}}', "[" * 5000])
-def test_what_was_not_kept_by_us_is_no_configuration(tmp_path: Path, text: str) -> None:
-    put(tmp_path, {"kept.json": text})
-    with pytest.raises(ConfigError, match="no earlier configuration"):
-        config_file.recall(tmp_path / "kept.json")
-
-
 def test_a_fifo_in_a_files_place_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     os.mkfifo(tmp_path / ADMIN_FILE)
     assert load(tmp_path) == Config()  # it is empty
-
-
-@pytest.mark.parametrize("keeps", [False, True])
-def test_a_link_that_leads_nowhere_is_an_error_and_the_last_configuration_stays(
-    tmp_path: Path, *, keeps: bool
-) -> None:
-    kept = tmp_path / "kept.json"
-    put(tmp_path, {ADMIN_FILE: "[events]\nsettle_time = 2\n"})
-    known = config_file.load_kept(tmp_path, kept)
-    (tmp_path / ADMIN_FILE).unlink()
-    (tmp_path / ADMIN_FILE).symlink_to("nowhere")
-    with pytest.raises(ConfigError, match=r"cannot read .*kdumphpd.toml: No such file or directory"):
-        config_file.load_kept(tmp_path, kept) if keeps else load(tmp_path)
-    assert config_file.recall(kept) == known
 
 
 @pytest.mark.parametrize("line", ['kexec.kernel = "/k\\u0000"', 'command = ["/x\\u0000"]', 'append = "\\u0000"'])
