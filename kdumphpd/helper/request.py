@@ -41,6 +41,8 @@ from kdumphpd.runtime import CONFIGURATION, reload_pending
 
 log = journal.logger()
 
+BUSY_PAUSE = 2.0  # seconds before whoever met another request asks again
+
 SEND_TIMEOUT = 5.0  # seconds; whoever does not read what we say does not stop us
 
 # Nothing was loaded over the image that is there, so what would be may not be known yet.
@@ -76,7 +78,7 @@ def answer(client: socket.socket, root: Path) -> Result:
     try:
         lock = request_lock(root)
     except Busy as error:
-        return Result(Outcome.BUSY, detail=str(error), armed=is_armed(root), wait=2.0)
+        return Result(Outcome.BUSY, detail=str(error), armed=is_armed(root), wait=BUSY_PAUSE)
     except OSError as error:
         log.error(f"cannot serve a request: {error}", id=MessageId.RELOAD_FAILED)
         return Result(Outcome.FAILED, detail=str(error), armed=is_armed(root))

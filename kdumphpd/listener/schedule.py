@@ -25,8 +25,6 @@ OVERDUE = 60.0  # seconds
 # Between two requests while no image is loaded and that is our doing.
 PENDING_LONGEST = 10.0  # seconds
 
-BUSY_PAUSE = 2.0  # seconds
-
 # The image was as it should be, or there was none to be wrong: nobody had to do anything about it.
 RIGHT = frozenset({Outcome.CURRENT, Outcome.UNVERIFIED, Outcome.NOT_LOADED})
 FINE = RIGHT | {Outcome.RELOADED}
@@ -97,7 +95,7 @@ class Schedule:
         if result.settings:
             self.configured(result.settings, now)
         if result.outcome is Outcome.BUSY:
-            self._retry = (now + BUSY_PAUSE, ask)
+            self._retry = (now + result.wait, ask)
             return
         self._plan(now)
         self._retry = self.deferred_until = None

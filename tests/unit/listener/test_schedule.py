@@ -83,7 +83,7 @@ def test_what_asking_again_cannot_change_is_not_tried_again(schedule: Schedule) 
 def test_a_helper_that_is_busy_is_asked_again_soon_and_nothing_is_wrong(schedule: Schedule) -> None:
     schedule.uevent(online(1), 10)
     due(schedule, 11)
-    schedule.answered(Result(Outcome.BUSY), 11)
+    schedule.answered(Result(Outcome.BUSY, armed=True, wait=2), 11)
     assert not schedule.failure
     assert due(schedule, 13).request is Request.UPDATE
 
