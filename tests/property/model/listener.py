@@ -5,7 +5,7 @@ from kdumphpd.listener import watch
 from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.schedule import FINE, PENDING_LONGEST, REPLACED_DELAY, UNLOADED_DELAY, Ask, Schedule
 from kdumphpd.listener.watch import FILES, Marks
-from kdumphpd.protocol import Outcome, Result
+from kdumphpd.protocol import Outcome, Request, Result
 from kdumphpd.runtime import reload_pending
 from tests.property.model.machine import Machine
 from tests.property.model.surroundings import HelperUnavailable, Hung
@@ -120,6 +120,8 @@ class Listener:
     # --- asking --------------------------------------------------------------------------------------------------
 
     def _ask(self, ask: Ask) -> None:
+        settled = self.schedule.coalescer.burst is None
+        assert settled or ask.request is Request.UPDATE_UNSETTLED, "crash_hotplug is read while events arrive"
         self._see()
         loaded = self.machine.kernel.image is not None
         told = ask.burst and self.last is not None and self.last.outcome is Outcome.NOT_LOADED
