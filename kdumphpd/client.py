@@ -2,9 +2,9 @@
 """The other end of kdumphpd-helper.socket: asking the helper for one word, and taking what it answers."""
 
 import contextlib
+import select
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from kdumphpd.protocol import MAX_LINE, Progress, ProtocolError, Request, Result, decode
@@ -73,25 +73,16 @@ class Conversation:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def settimeout(self, seconds: float) -> None:
-        self._socket.settimeout(seconds)
 
-
-def ask(
-    root: Path, request: Request, patience: float, on_progress: Callable[[str], None] = lambda step: None
-) -> Result:
+def ask(root: Path, request: Request, patience: float) -> Result:
     """The result of `request`, in at most `patience` seconds. Raises HelperUnavailable."""
     end = time.monotonic() + patience
-    conversation = Conversation(root)
-    try:
+    with contextlib.closing(Conversation(root)) as conversation:
         conversation.request(request)
-        while True:
-            conversation.settimeout(max(0.001, end - time.monotonic()))
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([conversation], [], [], left)[0]:
+                break
             for message in conversation.receive():
                 if isinstance(message, Result):
                     return message
-                on_progress(message.step)
-            if time.monotonic() >= end:
-                raise HelperUnavailable(f"the helper gave no result within {patience:g} s; {SEE}")
-    finally:
-        conversation.close()
+    raise HelperUnavailable(f"the helper gave no result within {patience:g} s; {SEE}")
