@@ -192,6 +192,7 @@ class Loop:
         known = self._schedule.failure == why
         self._schedule.unanswered(why, now)
         self.state.failures += 1
+        self.state.bursts += ask.burst is not None and not ask.again
         say = log.debug if known else log.error
         say(
             f"{self._happened(ask)}: {why}{self._again()}",

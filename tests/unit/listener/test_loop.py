@@ -200,6 +200,7 @@ def test_a_helper_that_hangs_up_is_red_and_asked_again(listener: Listener) -> No
     assert "hung up" in listener.state.failure
     listener.answer(CURRENT)
     assert listener.state.healthy
+    assert listener.state.bursts == 1
 
 
 def test_an_image_that_the_operator_unloaded_is_no_request(listener: Listener) -> None:
