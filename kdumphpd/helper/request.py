@@ -96,7 +96,7 @@ def answer(client: socket.socket, root: Path) -> Result:
 def locked(request: Request, client: socket.socket, root: Path) -> Result:
     """Serve a request while no other is served. Raises OSError."""
     try:
-        config, error = configuration(root, strict=False)
+        config, error = configuration(root)
     except ConfigError as failure:
         return refused(root, failure)
     if error:
@@ -115,7 +115,7 @@ def locked(request: Request, client: socket.socket, root: Path) -> Result:
 def configured(root: Path) -> Result:
     """Whether the configuration is right, and what the listener needs of it. Waits for no other request."""
     try:
-        config, _ = configuration(root, strict=True)
+        config = config_file.load_kept(root, root / CONFIGURATION)
     except ConfigError as failure:
         return refused(root, failure)
     return Result(Outcome.CONFIGURED, armed=is_armed(root), settings=settings(config))
@@ -141,7 +141,7 @@ def prepare(client: socket.socket, root: Path) -> None:
     where the image can't be read, the loader's command line says whether it is safe.
     """
     try:
-        config, _ = configuration(root, strict=False)
+        config, _ = configuration(root)
         unread = not record.read(root).image
     except (ConfigError, OSError):
         return
@@ -149,17 +149,15 @@ def prepare(client: socket.socket, root: Path) -> None:
         send(client, Progress("what the loader would load is known now"))
 
 
-def configuration(root: Path, *, strict: bool) -> tuple[Config, str]:
+def configuration(root: Path) -> tuple[Config, str]:
     """The configuration, or the last one of this boot that was right and what is wrong with the files now.
 
-    Raises ConfigError where there is none, or `strict`.
+    Raises ConfigError where there is none.
     """
     kept = root / CONFIGURATION
     try:
         return config_file.load_kept(root, kept), ""
     except ConfigError as error:
-        if strict:
-            raise
         try:
             return config_file.recall(kept), str(error)
         except ConfigError:
