@@ -136,8 +136,6 @@ def _reload(run: Reload, loader: LoaderChoice, limits: Limits, decision: Decisio
     if waited:
         before = system.observe(record, settled=before.settled)
         decision = decided(system, record, run.request, run.config, before)
-    if decision.action is Action.RELOAD and not before.loaded and record.pending is None:
-        decision = Decision(Action.LEAVE_ALONE, Reason.NOT_LOADED)
     if decision.action is not Action.RELOAD:
         # Others were waited for, and have done what was to be done, or undone it.
         return left_alone(record, before, decision, system.wanting)
