@@ -72,7 +72,7 @@ class Machine:
         except Stopped as stopped:
             if isinstance(stopped, Hung):
                 self.held_until = self.kernel.clock.now + LONGEST
-            elif self.wanted is False and self.kernel.image is not None and self.kernel.image.ours:
+            if self.wanted is False and self.kernel.image is not None and self.kernel.image.ours:
                 self.wanted = None  # whoever comes next can't tell that it is not the operator's image
             raise HelperUnavailable from stopped
         finally:
