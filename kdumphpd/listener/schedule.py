@@ -195,7 +195,7 @@ class Schedule:
 
     def _next(self, now: float) -> Ask | None:
         burst_at, retry_at, check_at = self._moments()
-        if burst_at is not None and burst_at <= now and (closed := self.coalescer.close(now)) is not None:
+        if burst_at is not None and (closed := self.coalescer.close(now)) is not None:
             burst, settled = closed
             return Ask(Request.UPDATE if settled else Request.UPDATE_UNSETTLED, burst=burst)
         retry = self._retry
