@@ -159,6 +159,8 @@ class Machine:
     def save(self, known: Record) -> bool:
         self.step()
         if self.obstacles.unwritable:
+            if self.kernel.image is not None:
+                self.kernel.image.elusive = True  # which machine it describes by now is not written down
             return False
         record.write(self.root, known)
         self.saves += 1
