@@ -17,7 +17,7 @@ from kdumphpd import journal, runtime
 from kdumphpd.load import loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
-from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, run_in_unit
+from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, fresh_file, run_in_unit
 from kdumphpd.sysfs import boot_id
 
 log = journal.logger()
@@ -212,8 +212,8 @@ def _prepare(root: Path) -> None:
     try:
         (root / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (root / REAL, root / CALLS):
-            path.unlink(missing_ok=True)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            with fresh_file(path):
+                pass
     except OSError as error:
         raise LoadFailed(f"cannot prepare /{FOLDER} for a recording: {error.strerror}") from error
 
@@ -271,8 +271,6 @@ def keep(root: Path, path: str, recording: Recording) -> None:
     """Write it to `path` below `root`, for root alone. Raises OSError; what was there then stays."""
     target = root / path
     new = target.with_name(f"{target.name}.new")
-    new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
+    with fresh_file(new) as fd, os.fdopen(fd, "w", encoding="ascii", closefd=False) as file:
         json.dump(recording.to_json(), file)
     new.replace(target)

@@ -194,7 +194,7 @@ def _run_in_unit(
     with contextlib.ExitStack() as stack:
         output, target = None, "journal"
         try:
-            output = stack.enter_context(_fresh_file(root / OUTPUT))
+            output = stack.enter_context(fresh_file(root / OUTPUT))
             # Not "truncate": a script that writes to /dev/stderr opens this file again, and what it writes through
             # its first descriptor would leave a hole there.
             target = f"append:{root / OUTPUT}"
@@ -266,7 +266,7 @@ def _reset(unit: str) -> None:
 
 
 @contextlib.contextmanager
-def _fresh_file(path: Path) -> Iterator[int]:
+def fresh_file(path: Path) -> Iterator[int]:
     """A new and empty file that root alone can read, whatever was there. Raises OSError."""
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
