@@ -36,6 +36,10 @@ CANNOT_BE_ASKED = 64
 # From this exit status on systemd could not start it (systemd.exec(5): 200/CHDIR, 203/EXEC, 226/NAMESPACE).
 SYSTEMD = 200
 
+# What a loader makes here is gone when it ends: kdumpctl up to 1.0.56 takes the kernel out of a UKI (a kernel, its
+# initrd and command line in one EFI program) for every load.
+TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 - to know them by, not to write to
+
 PATTERN = frozenset("*?[")
 MAX_CALLS = 1 << 20  # bytes
 MAX_KEPT = 1 << 20  # bytes
@@ -137,6 +141,8 @@ def record(root: Path, recipe: Recipe, inputs: Inputs, limit: float) -> Recordin
     files = _read_files(root, command)
     for path, file in files.items():
         if file is None:
+            if path.startswith(TEMPORARY):
+                raise LoadFailed(f"`{recipe}` loads {path}, which it makes for one load and takes away again")
             raise NotReady(f"`{recipe}` would load {path}, which is not there: build it again")
     return Recording(command, {**inputs, **files}, boot_id(root), recipe.words)
 

@@ -20,7 +20,7 @@ from kdumphpd.load.recording import (
     Recipe,
     is_fresh,
 )
-from kdumphpd.load.run import LoadFailed
+from kdumphpd.load.run import LoadFailed, NotReady
 from kdumphpd.sysfs import BOOT_ID
 from tests.unit.load.asked import LOAD, call, machine, recipe, record
 from tests.unit.trees import put
@@ -134,6 +134,15 @@ def test_what_is_needed_to_ask_is_named_where_it_is_missing(root: Path, missing:
 def test_a_kernel_that_the_loader_takes_away_again_is_no_recording(root: Path) -> None:
     with pytest.raises(LoadFailed, match=r"would load /boot/vmlinuz, which is not there: build it again"):
         record(root, recipe(root, f"rm {root}/boot/vmlinuz"), 30)
+
+
+def test_nobody_is_told_to_build_what_the_loader_makes_for_one_load(root: Path) -> None:
+    """It has to load itself, with the image that is out of date taken down first: nobody else has its kernel."""
+    asked = recipe(root)
+    (root / "call").write_bytes(call("-p", "--initrd=/boot/initrd", "/tmp/kdump.x7Yq/vmlinuz"))
+    with pytest.raises(LoadFailed, match=r"loads /tmp/kdump.x7Yq/vmlinuz, which it makes for one load") as caught:
+        record(root, asked, 30)
+    assert not isinstance(caught.value, NotReady)
 
 
 def test_an_initrd_that_the_loader_has_built_is_the_one_that_counts(root: Path) -> None:
