@@ -8,15 +8,36 @@ Source: Documentation/admin-guide/kdump/kdump.rst, "Write the dump file to encry
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kdumphpd import journal
+from kdumphpd import journal, runtime
+from kdumphpd.load.run import LoadFailed
 from kdumphpd.sysfs import read_flag
 
 log = journal.logger()
 
 REUSE = "sys/kernel/config/crash_dm_crypt_keys/reuse"
+YES = f"{runtime.FOLDER}/reuse"
+
+
+def properties(root: Path) -> tuple[str, ...]:
+    """Properties of the transient unit of a loader that is only asked what it would load. Raises LoadFailed.
+
+    It reads that the kernel takes the keys over. Otherwise kdumpctl fetches them to save them again, and fails: they
+    have left root's keyring five minutes after it did so first. The kernel itself is not told. Another helper may be
+    loading, and depend on what it has told it.
+    """
+    if not (root / REUSE).exists():
+        return ()
+    try:
+        fd = os.open(root / YES, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            file.write("1\n")
+    except OSError as error:
+        raise LoadFailed(f"cannot write /{YES}: {error.strerror}") from error
+    return (f"BindReadOnlyPaths=/{YES}:/{REUSE}",)
 
 
 @contextlib.contextmanager

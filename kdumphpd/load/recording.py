@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd import journal, runtime
-from kdumphpd.load import loader_lock
+from kdumphpd.load import crypt_keys, loader_lock
 from kdumphpd.load.command import KEXEC, KexecCommand, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
 from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, fresh_file, run_in_unit
@@ -124,7 +124,12 @@ def record(root: Path, recipe: Recipe, inputs: Inputs, limit: float) -> Recordin
 
     `inputs` is from read_inputs(), before it begins: what changes while it runs, it may have read or not.
     """
-    properties = [*_binds(root), *recipe.properties, *loader_lock.properties(root, recipe.lock)]
+    properties = [
+        *_binds(root),
+        *crypt_keys.properties(root),
+        *recipe.properties,
+        *loader_lock.properties(root, recipe.lock),
+    ]
     _prepare(root)
     failure: LoadFailed | None = None
     said = ""

@@ -7,6 +7,7 @@ import pytest
 from kdumphpd import runtime
 from kdumphpd.load import recording as recording_module
 from kdumphpd.load.command import parse
+from kdumphpd.load.crypt_keys import REUSE, YES
 from kdumphpd.load.files import identity
 from kdumphpd.load.recording import (
     CALLS,
@@ -64,6 +65,16 @@ def test_its_lock_is_one_that_nobody_else_can_hold(root: Path) -> None:
         record(root, replace(recipe(root), lock="/run/lock/kdump"), 30)
     arguments = (root / "systemd/arguments").read_text().splitlines()
     assert f"--property=BindPaths=/{runtime.FOLDER}/loader-lock:/run/lock/kdump" in arguments
+
+
+def test_the_keys_of_an_encrypted_target_are_not_fetched_to_answer(root: Path) -> None:
+    """kdumpctl would want them from a keyring that has forgotten them, and fail."""
+    put(root, {REUSE: "0\n"})
+    record(root, recipe(root), 30)
+    arguments = (root / "systemd/arguments").read_text().splitlines()
+    assert f"--property=BindReadOnlyPaths=/{YES}:/{REUSE}" in arguments
+    assert (root / YES).read_text() == "1\n"
+    assert (root / REUSE).read_text() == "0\n"
 
 
 def test_where_kexec_has_two_files_both_are_covered(root: Path) -> None:
