@@ -15,7 +15,8 @@ LOADER = Loader(
     units=("kdump.service", "kdump-early.service", "kdump-commandline.service"),
     recipe=Recipe(
         argv=(LOAD,),
-        properties=(),
+        # It ends with a copy of its udev rule, which kdumphpd stands in for: that one nobody sees.
+        properties=("TemporaryFileSystem=/run/udev/rules.d",),
         inputs=("/etc/sysconfig/kdump", f"{FOLDER}/*.sh", "/var/lib/kdump/kernel", "/var/lib/kdump/initrd"),
     ),
     reload=(LOAD,),
