@@ -160,7 +160,7 @@ def _run_own(root: Path, argv: tuple[str, ...], loader: Loader | None, _limit: f
         run_in_unit(argv, OWN_LIMIT, properties=properties)
     except LoadFailed as error:
         words = said_since(log, begin) if log else ""
-        meaning = loader.meanings.get(error.status, "") if loader and isinstance(error, CommandFailed) else ""
+        meaning = loader.recipe.meanings.get(error.status, "") if loader and isinstance(error, CommandFailed) else ""
         if more := "; ".join(filter(None, (meaning, f"/{loader.log} says: {words}" if loader and words else ""))):
             raise LoadFailed(f"{error}; {more}") from error
         raise

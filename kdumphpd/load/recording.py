@@ -8,8 +8,8 @@ until a file changes that the loader read. packaging/libexec/record-kexec is wha
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class Recipe:
     # What it reads, as absolute paths or patterns (glob(7)). Not what it writes: that would never be fresh.
     inputs: tuple[str, ...] = ()
     lock: str = ""  # that it waits for
+    meanings: Mapping[int, str] = field(default_factory=dict)  # exit statuses that say more than its words
 
     def __str__(self) -> str:
         return self.name or " ".join(self.argv[:2])
@@ -161,7 +162,7 @@ def _named_nothing(recipe: Recipe, failure: LoadFailed | None, said: str, record
         if not recorded:
             kind = Bypassed
     elif isinstance(failure, CommandFailed):
-        ended = str(failure)
+        ended = "; ".join(filter(None, (str(failure), recipe.meanings.get(failure.status))))
         if 0 < failure.status < SYSTEMD and failure.status != CANNOT_BE_ASKED:
             kind = LoaderFailed
     else:

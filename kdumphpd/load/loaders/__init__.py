@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who knows what is to be loaded: one small module a family, all of one form."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdumphpd.load.recording import Recipe
@@ -18,7 +17,6 @@ class Loader:
     reload: tuple[str, ...]  # its own way to put a new image in the old one's place
     load: tuple[str, ...]  # the same where none is loaded
     unload: tuple[str, ...]
-    meanings: Mapping[int, str] = field(default_factory=dict)  # exit statuses that say more than their words
     log: str = ""  # where it redirects what kexec says, below the root
 
 

@@ -121,6 +121,16 @@ def test_a_load_that_is_not_understood_is_told_with_what_is_not(root: Path) -> N
         record(root, asked, 30)
 
 
+def test_an_exit_status_that_means_something_is_told_in_words(root: Path) -> None:
+    """openSUSE's load.sh says nothing where its initrd is missing."""
+    asked = replace(recipe(root, "exit 6"), meanings={6: "the initrd is missing: `mkdumprd` builds it"})
+    (root / "call").write_bytes(b"")
+    with pytest.raises(
+        LoaderFailed, match=r"with status 6: it said nothing; the initrd is missing: `mkdumprd` builds"
+    ):
+        record(root, asked, 30)
+
+
 def test_one_that_fails_after_it_has_loaded_is_heeded_and_logged(root: Path, said: list[str]) -> None:
     found = record(root, recipe(root, "echo crash_loaded is 0; exit 1"), 30)
     assert found.command.kernel == Path("/boot/vmlinuz")
