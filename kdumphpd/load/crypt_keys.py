@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kdumphpd import journal, runtime
-from kdumphpd.load.run import LoadFailed
+from kdumphpd.load.run import LoadFailed, fresh_file
 from kdumphpd.sysfs import read_flag
 
 log = journal.logger()
@@ -32,9 +32,8 @@ def properties(root: Path) -> tuple[str, ...]:
     if not (root / REUSE).exists():
         return ()
     try:
-        fd = os.open(root / YES, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="ascii") as file:
-            file.write("1\n")
+        with fresh_file(root / YES) as fd:
+            os.write(fd, b"1\n")
     except OSError as error:
         raise LoadFailed(f"cannot write /{YES}: {error.strerror}") from error
     return (f"BindReadOnlyPaths=/{YES}:/{REUSE}",)
