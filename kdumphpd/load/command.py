@@ -66,6 +66,14 @@ OTHERWISE = {
 }
 
 
+class UsageError(ValueError):
+    """kexec does not accept the command, unless it is a newer one that knows `option`."""
+
+    def __init__(self, message: str, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
+
+
 class Word(NamedTuple):
     """An option with its argument, or an operand."""
 
@@ -115,12 +123,15 @@ class KexecCommand:
 
 
 def parse(argv: Sequence[str]) -> KexecCommand:
-    """Take a command apart, the program first. Raises ValueError, in a sentence, where it loads no panic kernel."""
+    """Take a command apart, the program first.
+
+    Raises ValueError, in a sentence, where it loads no panic kernel: UsageError where kexec would not even begin.
+    """
     shown = " ".join(argv)[:200]
     try:
         words = list(_words(argv[1:]))
-    except ValueError as error:
-        raise ValueError(f"`{shown}`: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"`{shown}`: {error}", error.option) from error
     for word in words:
         if word.name in OTHERWISE:
             raise ValueError(f"`{shown}` {OTHERWISE[word.name]} (--{word.name}): it loads no kernel for a panic")
@@ -145,7 +156,7 @@ def _last(words: list[Word], meaning: str) -> str | None:
 
 
 def _words(arguments: Sequence[str]) -> Iterator[Word]:
-    """Raises ValueError for what getopt_long does not accept."""
+    """Raises UsageError for what getopt_long does not accept."""
     left = iter(arguments)
     for argument in left:
         if argument == "--":
@@ -164,13 +175,13 @@ def _long(argument: str, left: Iterator[str]) -> Word:
     if given in TAKES_ARGUMENT:
         names = [given]
     if not names:
-        raise ValueError(f"kexec knows no option --{given}")
+        raise UsageError(f"kexec knows no option --{given}", f"--{given}")
     if len({SYNONYMS.get(name, name) for name in names}) > 1:
-        raise ValueError(f"--{given} may be {' or '.join(f'--{name}' for name in names)}")
+        raise UsageError(f"--{given} may be {' or '.join(f'--{name}' for name in names)}")
     name = names[0]
     if not TAKES_ARGUMENT[name]:
         if assigned:
-            raise ValueError(f"--{name} takes no argument")
+            raise UsageError(f"--{name} takes no argument")
         return Word(name, None)
     return Word(name, value if assigned else _argument(f"--{name}", left))
 
@@ -179,7 +190,7 @@ def _shorts(letters: str, left: Iterator[str]) -> Iterator[Word]:
     for at, letter in enumerate(letters):
         name = SHORT.get(letter)
         if name is None:
-            raise ValueError(f"kexec knows no option -{letter}")
+            raise UsageError(f"kexec knows no option -{letter}", f"-{letter}")
         if TAKES_ARGUMENT[name]:
             yield Word(name, letters[at + 1 :] or _argument(f"-{letter}", left), letter)
             return
@@ -189,5 +200,5 @@ def _shorts(letters: str, left: Iterator[str]) -> Iterator[Word]:
 def _argument(option: str, left: Iterator[str]) -> str:
     value = next(left, None)
     if value is None:
-        raise ValueError(f"{option} lacks its argument")
+        raise UsageError(f"{option} lacks its argument")
     return value

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Loading with kexec itself: a known command, run straight over the old image, with no unload before it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from kdumphpd.kernel.limits import Limits
 from kdumphpd.kernel.loaded import elfcorehdr_is_sized
 from kdumphpd.load.command import KEXEC, KexecCommand
 from kdumphpd.load.method import Kind, Method
-from kdumphpd.load.run import CommandFailed, run, run_when_free
+from kdumphpd.load.run import CommandFailed, LoadFailed, run, run_when_free
 
 log = journal.logger()
 
@@ -34,6 +35,15 @@ def abilities(root: Path) -> Abilities:
         kernel_updates=crash_hotplug.is_known(root),
         hotplug_option=elfcorehdr_is_sized(root) and "--hotplug" in run([KEXEC, "--help"], HELP_TIMEOUT),
     )
+
+
+def knows(root: Path, option: str) -> bool:
+    """Whether the kexec of this machine has an option ("--hotplug"), or that can't be told; empty: no."""
+    try:
+        said = run([str(root / KEXEC.lstrip("/")), "--help"], HELP_TIMEOUT) if option else ""
+    except LoadFailed:
+        return True
+    return bool(option and re.search(rf"(?<![-\w]){re.escape(option)}(?![-\w])", said))
 
 
 def methods(

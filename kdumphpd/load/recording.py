@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from kdumphpd import journal, runtime
-from kdumphpd.load import crypt_keys, loader_lock
-from kdumphpd.load.command import KEXEC, KexecCommand, parse
+from kdumphpd.load import crypt_keys, kexec, loader_lock
+from kdumphpd.load.command import KEXEC, KexecCommand, UsageError, parse
 from kdumphpd.load.files import LIMIT, FileIdentity, identity
 from kdumphpd.load.run import CommandFailed, LoadFailed, NotReady, bounded, fresh_file, run_in_unit
 from kdumphpd.sysfs import boot_id
@@ -141,7 +141,7 @@ def record(root: Path, recipe: Recipe, inputs: Inputs, limit: float) -> Recordin
     recorded = _read_calls(root)
     command = last_load(recorded)
     if command is None:
-        raise _named_nothing(recipe, failure, said, recorded)
+        raise _named_nothing(root, recipe, failure, said, recorded)
     if failure:
         log.warning(f"what would be loaded is known, but asking for it ended in failure: {failure}")
     files = _read_files(root, command)
@@ -153,14 +153,16 @@ def record(root: Path, recipe: Recipe, inputs: Inputs, limit: float) -> Recordin
     return Recording(command, {**inputs, **files}, boot_id(root), recipe.words)
 
 
-def _named_nothing(recipe: Recipe, failure: LoadFailed | None, said: str, recorded: bytes) -> LoadFailed:
+def _named_nothing(root: Path, recipe: Recipe, failure: LoadFailed | None, said: str, recorded: bytes) -> LoadFailed:
     """What to raise where the loader has not named a kernel: how it failed, or else what it said, and its calls."""
     kind = LoadFailed
     if failure is None:
-        why = [str(found) for found in _loads(recorded) if isinstance(found, ValueError)]
-        ended = "; ".join([*why[-1:], f"it ended in success and said: {said or 'nothing'}"])
+        why = [found for found in _loads(recorded) if isinstance(found, ValueError)]
+        ended = "; ".join([*map(str, why[-1:]), f"it ended in success and said: {said or 'nothing'}"])
         if not recorded:
             kind = Bypassed
+        elif why and isinstance(error := why[-1], UsageError) and not kexec.knows(root, error.option):
+            kind = LoaderFailed  # kexec would refuse it, and that it has not seen
     elif isinstance(failure, CommandFailed):
         ended = "; ".join(filter(None, (str(failure), recipe.meanings.get(failure.status))))
         if 0 < failure.status < SYSTEMD and failure.status != CANNOT_BE_ASKED:

@@ -112,6 +112,20 @@ def test_a_loader_that_loads_nothing_is_told_with_its_last_words(root: Path) -> 
         record(root, asked, 30)
 
 
+@pytest.mark.parametrize(("option", "kind"), [("--of-tomorrow", LoadFailed), ("--nonsense", LoaderFailed)])
+def test_what_kexec_would_refuse_is_no_reason_to_take_the_image_down(
+    root: Path, option: str, kind: type[LoadFailed]
+) -> None:
+    """A loader that unloads first would be left with nothing. A newer kexec may know more than is known here."""
+    put(root, {"usr/sbin/kexec": "#!/bin/sh\necho '     --of-tomorrow=N  Load it the day after.'\n"})
+    (root / "usr/sbin/kexec").chmod(0o755)
+    asked = recipe(root)
+    (root / "call").write_bytes(call("-p", "-u") + call("-p", option, "/boot/vmlinuz"))
+    with pytest.raises(LoadFailed, match=f"kexec knows no option {option}") as caught:
+        record(root, asked, 30)
+    assert type(caught.value) is kind
+
+
 def test_a_load_that_is_not_understood_is_told_with_what_is_not(root: Path) -> None:
     asked = recipe(root)
     (root / "call").write_bytes(call("-p", "--of-tomorrow", "/boot/vmlinuz"))
