@@ -51,9 +51,9 @@ def test_recorded_suse(machine: Machine, result: Result) -> None:
     settings(machine, "KEXEC_OPTIONS=-c", command_line=UNSAFE)
     machine.run("systemctl restart kdump", timeout=120)
     see_it_recorded(machine, result, "suse")
-    # Asked, it copied its rule to where nobody sees it.
+    # Asked, it copied its rule to where nobody sees it: none was taken back but the one that was there at the start.
     assert journal.count(machine, "-u kdumphpd", "/run/udev/rules.d was written") == 0
-    assert journal.count(machine, "-u kdumphpd-rules", "Finished") == 0
+    assert journal.count(machine, "-u kdumphpd-rules", "Finished") <= 1
 
 
 @pytest.mark.guests("debian13")
