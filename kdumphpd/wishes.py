@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 KDUMP_TOOLS = "kdump-tools.service"
 
-# openSUSE's, which load at boot before kdump.service does, and stay active when that is stopped.
+# openSUSE's: one loads at boot before kdump.service does, and stays active when that is stopped; the other updates
+# the boot loader's crashkernel=, and loads nothing.
 EARLIER = frozenset({"kdump-early.service", "kdump-commandline.service"})
 
 

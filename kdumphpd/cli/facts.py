@@ -18,10 +18,10 @@ from kdumphpd.kernel.limits import Limits, read_limits
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_attribute
 from kdumphpd.use_kdump import is_switched_off
-from kdumphpd.wishes import EARLIER, KDUMP_TOOLS
+from kdumphpd.wishes import KDUMP_TOOLS
 
 OURS = "kdumphpd.service"
-LOADERS = (KDUMP_TOOLS, "kdump.service", *sorted(EARLIER))
+LOADERS = (KDUMP_TOOLS, "kdump.service", "kdump-early.service")
 """The distributions' units that load an image."""
 
 INVOCATIONS = "run/systemd/units/invocation:"

@@ -128,6 +128,17 @@ def test_a_loader_that_failed_is_disabled_or_missing_fails(tmp_path: Path) -> No
     assert one(loader.check, seen).level is Level.FAILURE
 
 
+def test_a_unit_that_only_looks_after_the_command_line_is_no_loader(tmp_path: Path) -> None:
+    """openSUSE's kdump-commandline.service runs `kdumptool commandline`; installers enable it too."""
+    seen = probe(tmp_path)
+    units = {
+        "kdump-commandline.service": {"UnitFileState": "enabled", "ActiveState": "inactive"},
+        "kdump.service": {"UnitFileState": "disabled", "ActiveState": "inactive"},
+    }
+    disabled = dataclasses.replace(seen, facts=dataclasses.replace(seen.facts, units=units))
+    assert one(loader.check, disabled).fix == "systemctl enable --now kdump.service"
+
+
 def test_a_kexec_that_does_not_know_hotplug_warns_where_the_kernel_could_use_it(tmp_path: Path) -> None:
     says = {"kexec --help": Said(0, "no such option"), "kexec --version": Said(0, "kexec-tools 2.0.25")}
     assert one(kexec.check, probe(tmp_path, says=says)).level is Level.WARNING
