@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdumphpd.load import crypt_keys
-from kdumphpd.load.crypt_keys import REUSE, disable, reused
+from kdumphpd.load.crypt_keys import REUSE, disable, properties, reused
 from tests.unit.trees import put
 
 
@@ -91,3 +91,8 @@ def test_there_may_be_nothing_to_switch_off_any_more(tmp_path: Path, said: list[
     disable(tmp_path)
     assert said == []
     assert not (tmp_path / REUSE).exists()
+
+
+def test_a_switch_that_cannot_be_read_is_no_reason_not_to_ask(tmp_path: Path) -> None:
+    (tmp_path / REUSE).mkdir(parents=True)
+    assert properties(tmp_path) == ()
