@@ -18,7 +18,7 @@ from kdumphpd.kernel.limits import Limits, read_limits
 from kdumphpd.kernel.loaded import image_loaded
 from kdumphpd.sysfs import read_attribute
 from kdumphpd.use_kdump import is_switched_off
-from kdumphpd.wishes import KDUMP_TOOLS
+from kdumphpd.wishes import EARLIER, KDUMP_TOOLS
 
 OURS = "kdumphpd.service"
 LOADERS = (KDUMP_TOOLS, "kdump.service", "kdump-early.service")
@@ -128,9 +128,11 @@ def ask_systemd(units: Sequence[str]) -> Units | None:
 def _by_links(root: Path) -> Units | None:
     """The units that run by the links that systemd makes for them: where it answers root alone (no D-Bus).
 
-    It takes a link away when the unit has stopped or failed.
+    It takes a link away when the unit has stopped or failed. One of EARLIER stays active when kdump.service is
+    stopped, and whether that is installed no link says.
     """
-    found = [unit for unit in (OURS, *LOADERS) if (root / f"{INVOCATIONS}{unit}").is_symlink()]
+    named = [unit for unit in (OURS, *LOADERS) if unit not in EARLIER]
+    found = [unit for unit in named if (root / f"{INVOCATIONS}{unit}").is_symlink()]
     return {unit: {"ActiveState": "active"} for unit in found} or None
 
 

@@ -217,6 +217,18 @@ def test_a_link_of_systemds_tells_where_it_answers_root_alone(
     assert judge(facts.read(tmp_path)).exit == exits.WRONG
 
 
+def test_a_link_of_opensuses_early_unit_does_not_tell_that_kdump_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays active then, and no link says whether there is a kdump.service; the listener's word does."""
+    monkeypatch.setattr(facts, "ask_systemd", lambda _: None)
+    machines.stopped(tmp_path)
+    link = tmp_path / f"{facts.INVOCATIONS}kdump-early.service"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("0123")
+    assert judge(facts.read(tmp_path)).exit == exits.NOT_LOADED
+
+
 def test_what_was_wrong_with_an_image_is_not_why_it_is_missing(tmp_path: Path) -> None:
     """Unloaded by hand after a reload that failed, and the listener has not asked again."""
     units = machines.unloaded(tmp_path)
