@@ -9,6 +9,7 @@ from kdumphpd.cli.doctor.probe import Probe, Said
 from kdumphpd.config import LoaderChoice
 from kdumphpd.image.errors import ImageError
 from kdumphpd.image.iomem import read_iomem
+from kdumphpd.image.ranges import total
 from kdumphpd.messages import size
 
 NAME = "reservation"
@@ -25,7 +26,11 @@ RESERVE: Mapping[LoaderChoice | None, str] = {
 # PowerPC does not list its reservation in /proc/iomem.
 DEVICE_TREE = "proc/device-tree/chosen/linux,crashkernel-size"
 
-SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# crashkernel= by the size of the memory. Before it compares, the kernel rounds that up by what firmware keeps.
+FOR_MEMORY = re.compile(r"(\d+[KMGT]?)-(\d+[KMGT]?)?:(\d+[KMGT]?)")
+ROUNDED = 128 * MIB
 
 
 def check(probe: Probe) -> Iterable[Finding]:
@@ -72,7 +77,7 @@ def reserved_bytes(probe: Probe) -> int | None:
     except (OSError, ImageError):
         ranges = None
     if ranges:
-        return sum(r.size for r in ranges)
+        return total(ranges)
     try:
         return int.from_bytes((probe.root / DEVICE_TREE).read_bytes(), "big")
     except OSError:
@@ -98,10 +103,11 @@ def estimate(probe: Probe) -> tuple[int | None, str]:
     """Bytes that the distribution's own estimator wants for today's memory, and who says so; None where none does."""
     if not probe.is_root:
         return None, "how much it ought to be is for root to ask"
-    if (said := _ask(probe, "kdumpctl", "estimate")) is not None:
-        found = re.search(r"Recommended crashkernel:\s*(\d+)([KMG]?)", said.text)
-        if found:
-            return int(found[1]) * SUFFIXES[found[2]], "`kdumpctl estimate`"
+    # Not `kdumpctl estimate`, which builds an initrd that is due.
+    if (said := _ask(probe, "kdumpctl", "get-default-crashkernel", "kdump")) is not None:
+        wanted = by_memory(said.text, _memory(probe))
+        if wanted is not None:
+            return wanted, "`kdumpctl get-default-crashkernel`"
     if (said := _ask(probe, "kdumptool", "calibrate")) is not None:
         values = dict(re.findall(r"^(Low|High):\s*(\d+)$", said.text, re.MULTILINE))
         if values:
@@ -112,6 +118,28 @@ def estimate(probe: Probe) -> tuple[int | None, str]:
         total = size(int(found[1]) * page)
         return None, f"`makedumpfile --mem-usage` counts {total} of memory to dump, and asks for no amount"
     return None, "no estimator is installed (kdumpctl, kdumptool, makedumpfile)"
+
+
+def by_memory(ranges: str, memory: int | None) -> int | None:
+    """Bytes that ranges ("2G-64G:256M,64G-:512M") want for `memory` bytes; None where that can't be told."""
+    found = FOR_MEMORY.findall(ranges)
+    if not found or memory is None:
+        return None
+    rounded = -(-memory // ROUNDED) * ROUNDED
+    fitting = (_bytes(want) for low, high, want in found if _bytes(low) <= rounded < (_bytes(high) or rounded + 1))
+    return next(fitting, 0)
+
+
+def _bytes(text: str) -> int:
+    """Of "256M"; 0 for nothing."""
+    return int(text.rstrip("KMGT") or 0) * SUFFIXES[text.lstrip("0123456789")]
+
+
+def _memory(probe: Probe) -> int | None:
+    try:
+        return total(read_iomem(probe.root).ram)
+    except (OSError, ImageError):
+        return None
 
 
 def _ask(probe: Probe, *command: str) -> Said | None:

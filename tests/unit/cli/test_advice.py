@@ -175,12 +175,12 @@ def test_the_command_that_switches_kdump_tools_on_does_so(text: str, tmp_path: P
 @pytest.mark.parametrize(
     ("program", "said", "fix"),
     [
-        (PROGRAMS[LoaderChoice.KDUMPCTL], Said(0, "Recommended crashkernel: 256M\n"), "grubby --update-kernel=ALL"),
+        (PROGRAMS[LoaderChoice.KDUMPCTL], Said(0, "512M-:256M\n"), "grubby --update-kernel=ALL"),
         (PROGRAMS[LoaderChoice.SUSE], Said(0, "Low: 72\nHigh: 188\n"), "kdumptool commandline -u"),
     ],
 )
 def test_more_is_reserved_by_the_distributions_own_means(program: str, said: Said, fix: str, tmp_path: Path) -> None:
-    says = {"kdumpctl estimate": said, "kdumptool calibrate": said}
+    says = {"kdumpctl get-default-crashkernel kdump": said, "kdumptool calibrate": said}
     seen = probe(tmp_path, files={program: ""}, says=says)
     (tmp_path / PROGRAMS[LoaderChoice.KDUMP_TOOLS]).unlink()
     finding = one(reservation.check, seen)

@@ -69,8 +69,9 @@ def test_nothing_reserved_although_it_was_asked_for_fails(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("command", "text", "level"),
     [
-        ("kdumpctl estimate", "Reserved crashkernel:    192M\nRecommended crashkernel: 256M\n", Level.WARNING),
-        ("kdumpctl estimate", "Recommended crashkernel: 192M\n", Level.OK),
+        ("kdumpctl get-default-crashkernel kdump", "1G-64G:256M,64G-:512M\n", Level.WARNING),
+        ("kdumpctl get-default-crashkernel kdump", "512M-4G:192M,4G-:256M\n", Level.OK),
+        ("kdumpctl get-default-crashkernel kdump", "64G-:256M\n", Level.OK),
         ("kdumptool calibrate", "Total: 4096\nLow: 72\nHigh: 188\nMinLow: 72\nMaxLow: 3000\n", Level.WARNING),
         ("kdumptool calibrate", "Low: 72\nHigh: 100\n", Level.OK),
         ("makedumpfile --mem-usage /proc/kcore", "Page size: 4096\nTotal pages on system: 262144\n", Level.OK),
@@ -81,7 +82,15 @@ def test_the_distributions_own_estimator_is_asked_and_named(
 ) -> None:
     finding = one(reservation.check, probe(tmp_path, says={command: Said(0, text)}))
     assert finding.level is level
-    assert f"`{command.removesuffix(' /proc/kcore')}`" in finding.found
+    assert f"`{command.removesuffix(' /proc/kcore').removesuffix(' kdump')}`" in finding.found
+
+
+def test_a_default_by_the_size_of_memory_is_the_one_that_the_kernel_would_take() -> None:
+    ranges = "2G-64G:256M,64G-:512M"
+    assert reservation.by_memory(ranges, (64 << 30) - (100 << 20)) == 512 << 20  # firmware has kept 100 MiB
+    assert reservation.by_memory(ranges, (64 << 30) - (200 << 20)) == 256 << 20
+    assert reservation.by_memory(ranges, 1 << 30) == 0
+    assert reservation.by_memory("Usage: kdumpctl {estimate|start|stop}", 1 << 30) is None
 
 
 def test_an_image_that_is_missing_against_the_operators_wish_fails_and_one_that_was_stopped_warns(
