@@ -77,20 +77,32 @@ def test_skip(machine: Machine, result: Result) -> None:
     kdump.record(result, before, after, load="-c", verdict="current")
 
 
-# Seconds into a load. What is plugged too early is in the image, and too late in the kernel's next update: which
+# Parts of a load's time. What is plugged too early is in the image, and too late in the kernel's next update: which
 # moment is right depends on how busy the host is, so another is tried then.
-MOMENTS = (0.7, 0.3, 1.2, 0.1, 2.0)
+MOMENTS = (0.4, 0.2, 0.6, 0.1, 0.5, 0.3, 0.8, 0.05)
+LOAD = "eval \"$(sed 's/ -p / -p -s /' /var/crash/kexec_cmd)\""
+UNLOADED = f'until [ "$({kdump.LOADED})" = 0 ]; do :; done'
 MISSED = "dmesg | grep -c 'crash hp: kexec_trylock() failed'"
 
 
+def load_time(machine: Machine) -> float:
+    """Seconds in the guest from the moment at which the old image is gone to the end of an operator's load."""
+    uptime = "read up idle </proc/uptime; echo $up"
+    begun, ended = machine.run(f"{LOAD} & {UNLOADED}; {uptime}; wait; {uptime}").stdout.split()
+    return float(ended) - float(begun)
+
+
 def plug_during_a_load(machine: Machine, moment: float) -> bool:
-    """Plug a block of memory while an operator's load holds the kexec lock; whether the kernel could not update."""
+    """Plug a block of memory `moment` seconds after an operator's load has begun to hold the kexec lock.
+
+    Returns whether the kernel could not update the image.
+    """
     # The image is out of sight from the beginning of the load; its elfcorehdr is made some time after that, and the
     # digest over it, which takes longest, comes last.
     missed = int(machine.run(MISSED, check=False).stdout)
     blocks = len(kdump.dimms(machine)) + 8 + 1
-    loading = machine.start("eval \"$(sed 's/ -p / -p -s /' /var/crash/kexec_cmd)\"")
-    machine.run(f'until [ "$({kdump.LOADED})" = 0 ]; do :; done; sleep {moment}')
+    loading = machine.start(LOAD)
+    machine.run(f"{UNLOADED}; sleep {moment:.2f}")
     machine.add_memory(128)
     loading.wait(120)
     machine.wait_until(f"[ $(grep -lx online {kdump.BLOCKS}/state | wc -l) = {blocks} ]")
@@ -99,9 +111,10 @@ def plug_during_a_load(machine: Machine, moment: float) -> bool:
 
 def miss_an_update(machine: Machine) -> tuple[kdump.Seen, kdump.Seen]:
     """Make an image that lacks the last DIMM, although the kernel says that it keeps it current; see it reloaded."""
+    whole = load_time(machine)
     for moment in MOMENTS:
         before = kdump.seen(machine)
-        if plug_during_a_load(machine, moment):
+        if plug_during_a_load(machine, moment * whole):
             with contextlib.suppress(AssertionError):
                 return before, kdump.wait_reloaded(machine, before)
         kdump.wait_handled(machine, before, events=2)
