@@ -29,7 +29,7 @@ from kdumphpd.cli.doctor import (
     services,
     settings,
 )
-from kdumphpd.cli.doctor.finding import Finding, Level, for_root, skipped
+from kdumphpd.cli.doctor.finding import Finding, Level, untold
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.cli.doctor.probe import run as execute
 from kdumphpd.cli.facts import LOADERS, OURS, ask_systemd
@@ -88,7 +88,7 @@ def _all_of(check: Check, probe: Probe) -> Iterable[Finding]:
     try:
         yield from check.check(probe)
     except (OSError, ValueError, OverflowError) as error:
-        yield (skipped if probe.is_root else for_root)(check.NAME, f"it can't be told: {error}")
+        yield untold(check.NAME, f"it can't be told: {error}", is_root=probe.is_root)
 
 
 def lines(findings: Sequence[Finding]) -> Iterable[Line]:

@@ -41,6 +41,11 @@ def skipped(name: str, found: str, fix: str = "") -> Finding:
     return Finding(Level.SKIPPED, name, found, fix=fix)
 
 
+def untold(name: str, found: str, *, is_root: bool) -> Finding:
+    """What could not be told, to somebody who may not see all."""
+    return skipped(name, found) if is_root else for_root(name, found)
+
+
 def for_root(name: str, found: str) -> Finding:
     """What cannot be told to whoever asks."""
     return skipped(name, found, "run it as root")

@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from kdumphpd.cli import advice
-from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok, skipped
+from kdumphpd.cli.doctor.finding import Finding, failure, ok, untold
 from kdumphpd.cli.doctor.probe import Probe
 from kdumphpd.runtime import SOCKET
 
@@ -19,8 +19,8 @@ def check(probe: Probe) -> Iterable[Finding]:
         if probe.exists(SOCKET):
             yield ok(NAME, f"/{SOCKET} is there; of {UNIT} systemd does not say anything")
         else:
-            unknown = skipped if probe.is_root else for_root
-            yield unknown(NAME, f"systemd does not answer, so whether {UNIT} is active is not known")
+            found = f"systemd does not answer, so whether {UNIT} is active is not known"
+            yield untold(NAME, found, is_root=probe.is_root)
         return
     if UNIT not in units:
         yield failure(NAME, f"{UNIT} is not installed", MEANS, "install kdumphpd again")

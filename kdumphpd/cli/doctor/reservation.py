@@ -8,7 +8,7 @@ from kdumphpd.cli.doctor.finding import Finding, failure, for_root, ok, warning
 from kdumphpd.cli.doctor.probe import Probe, Said
 from kdumphpd.config import LoaderChoice
 from kdumphpd.image.errors import ImageError
-from kdumphpd.image.iomem import read_iomem
+from kdumphpd.image.iomem import Iomem, read_iomem
 from kdumphpd.image.ranges import total
 from kdumphpd.messages import size
 
@@ -45,7 +45,8 @@ def check(probe: Probe) -> Iterable[Finding]:
             RESERVE.get(probe.loader, "add crashkernel=512M to the kernel's command line, reboot"),
         )
         return
-    reserved = reserved_bytes(probe)
+    iomem = _iomem(probe)
+    reserved = _reserved(probe, iomem)
     if reserved is None:
         yield for_root(NAME, "crashkernel= was given; how much is reserved is for root to see")
         return
@@ -57,7 +58,7 @@ def check(probe: Probe) -> Iterable[Finding]:
             "journalctl -k -b -g crashkernel",
         )
         return
-    yield from _compare(probe, reserved)
+    yield from _compare(probe, reserved, total(iomem.ram) if iomem else None)
 
 
 def _raise(loader: LoaderChoice | None, mebibytes: int) -> str:
@@ -70,22 +71,25 @@ def _raise(loader: LoaderChoice | None, mebibytes: int) -> str:
     return f"raise crashkernel= on the kernel's command line to {mebibytes}M"
 
 
-def reserved_bytes(probe: Probe) -> int | None:
-    """Bytes that are reserved; None where that can't be seen."""
+def _iomem(probe: Probe) -> Iomem | None:
     try:
-        ranges = read_iomem(probe.root).crash_kernel
+        return read_iomem(probe.root)
     except (OSError, ImageError):
-        ranges = None
-    if ranges:
-        return total(ranges)
+        return None
+
+
+def _reserved(probe: Probe, iomem: Iomem | None) -> int | None:
+    """Bytes that are reserved; None where that can't be seen."""
+    if iomem and iomem.crash_kernel:
+        return total(iomem.crash_kernel)
     try:
         return int.from_bytes((probe.root / DEVICE_TREE).read_bytes(), "big")
     except OSError:
-        return None if ranges is None else 0
+        return None if iomem is None else 0
 
 
-def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
-    wanted, source = estimate(probe)
+def _compare(probe: Probe, reserved: int, memory: int | None) -> Iterable[Finding]:
+    wanted, source = estimate(probe, memory)
     if wanted is None:
         yield ok(NAME, f"{size(reserved)} is reserved; {source}")
     elif reserved >= wanted:
@@ -99,13 +103,16 @@ def _compare(probe: Probe, reserved: int) -> Iterable[Finding]:
         )
 
 
-def estimate(probe: Probe) -> tuple[int | None, str]:
-    """Bytes that the distribution's own estimator wants for today's memory, and who says so; None where none does."""
+def estimate(probe: Probe, memory: int | None) -> tuple[int | None, str]:
+    """Bytes that the distribution's own estimator wants, and who says so; None where none does.
+
+    `memory`: bytes of RAM today; None where that can't be seen.
+    """
     if not probe.is_root:
         return None, "how much it ought to be is for root to ask"
     # Not `kdumpctl estimate`, which builds an initrd that is due.
     if (said := _ask(probe, "kdumpctl", "get-default-crashkernel", "kdump")) is not None:
-        wanted = by_memory(said.text, _memory(probe))
+        wanted = by_memory(said.text, memory)
         if wanted is not None:
             return wanted, "`kdumpctl get-default-crashkernel`"
     if (said := _ask(probe, "kdumptool", "calibrate")) is not None:
@@ -133,13 +140,6 @@ def by_memory(ranges: str, memory: int | None) -> int | None:
 def _bytes(text: str) -> int:
     """Of "256M"; 0 for nothing."""
     return int(text.rstrip("KMGT") or 0) * SUFFIXES[text.lstrip("0123456789")]
-
-
-def _memory(probe: Probe) -> int | None:
-    try:
-        return total(read_iomem(probe.root).ram)
-    except (OSError, ImageError):
-        return None
 
 
 def _ask(probe: Probe, *command: str) -> Said | None:
