@@ -75,6 +75,12 @@ class Reason(StrEnum):
     UNLOADED = "unloaded"  # the operator unloaded it meanwhile
 
 
+# Reasons for a reload of an image that did describe the machine.
+DESCRIBED = frozenset({Reason.NOT_UPDATABLE, Reason.UNSAFE})
+# Or that was not there.
+NOT_STALE = DESCRIBED | {Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED}
+
+
 @dataclass(frozen=True)
 class Progress:
     """A step that has begun, in words."""

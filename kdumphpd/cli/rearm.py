@@ -16,9 +16,7 @@ from kdumphpd import client, messages
 from kdumphpd.cli import exits, facts
 from kdumphpd.cli.output import fail, field, show
 from kdumphpd.cli.steps import Steps, follow
-from kdumphpd.protocol import Outcome, Request, Result
-
-PATIENCE = 3 * 3600.0 + 60.0  # seconds; the helper's own limit
+from kdumphpd.protocol import PATIENCE, Outcome, Request, Result
 
 GOES_ON = "the helper goes on by itself, and kdumphpctl status says what came of it"
 

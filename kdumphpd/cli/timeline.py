@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from kdumphpd.cli.entries import Entry
 from kdumphpd.cli.placing import place
-from kdumphpd.protocol import Outcome, Reason
+from kdumphpd.protocol import NOT_STALE, Outcome
 
 
 class Phase(StrEnum):
@@ -29,8 +29,6 @@ AFTER: Mapping[str, Phase] = {
     Outcome.RELOADED: Phase.PROTECTED,
     Outcome.NOT_LOADED: Phase.STOPPED,
 }
-# The image described the machine, or was not there, and was reloaded for another reason.
-NOT_STALE = frozenset({"", Reason.NOT_UPDATABLE, Reason.UNSAFE, Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED})
 
 SILENT = frozenset({"refused", "configured"})  # kinds that say nothing about the image
 ERROR = 3  # syslog(3)
@@ -103,7 +101,8 @@ class _Builder:
             # Nobody knows what became of an image that was right; one that was not there is not there now.
             self._doubt(entry.when - max(entry.elapsed, entry.seconds), entry)
             return
-        wrong = entry.outcome not in AFTER or (entry.outcome == Outcome.RELOADED and entry.reason not in NOT_STALE)
+        was_stale = entry.outcome == Outcome.RELOADED and entry.reason not in NOT_STALE | {""}
+        wrong = entry.outcome not in AFTER or was_stale
         if wrong and self.phase not in NO_IMAGE:
             self.turn(entry.when - max(entry.elapsed, entry.seconds), Phase.STALE, entry.sentence)
         if entry.unprotected:

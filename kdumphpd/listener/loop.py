@@ -16,10 +16,10 @@ from kdumphpd.listener.coalesce import Uevent
 from kdumphpd.listener.publish import Publisher
 from kdumphpd.listener.receive import Lost
 from kdumphpd.listener.schedule import FINE, REPLACED_DELAY, RIGHT, UNLOADED_DELAY, Ask, Schedule
-from kdumphpd.listener.tally import DESCRIBED, Tally
+from kdumphpd.listener.tally import Tally
 from kdumphpd.listener.uevents import Uevents
 from kdumphpd.messages import MessageId
-from kdumphpd.protocol import PATIENCE, Outcome, Request, Result, Totals
+from kdumphpd.protocol import DESCRIBED, PATIENCE, Outcome, Request, Result, Totals
 from kdumphpd.runtime import reload_pending
 from kdumphpd.state import LastCheck, State
 from kdumphpd.sysfs import block_size

@@ -9,18 +9,13 @@ from dataclasses import dataclass, field
 
 from kdumphpd.kernel.crash_hotplug import Subsystem
 from kdumphpd.listener.schedule import RIGHT
-from kdumphpd.protocol import Outcome, Reason, Result, Totals
+from kdumphpd.protocol import NOT_STALE, Outcome, Result, Totals
 from kdumphpd.state import Condition, State
 
 # Seconds. A kexec straight over the old image takes tens of milliseconds, a distribution's own reload seconds.
 UNPROTECTED_BOUNDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 # From a settle time and a reading of the image up to a reload that is deferred by an hour.
 STALE_BOUNDS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3600.0)
-
-# Reasons for a reload of an image that did describe the machine.
-DESCRIBED = frozenset({Reason.NOT_UPDATABLE, Reason.UNSAFE})
-# Or that was not there.
-NOT_STALE = DESCRIBED | {Reason.PENDING, Reason.NOT_LOADED, Reason.UNLOADED}
 
 
 @dataclass(slots=True)
